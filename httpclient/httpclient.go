@@ -1,0 +1,2 @@
+// Package httpclient calls services through net/http.
+package httpclient
