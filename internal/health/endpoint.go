@@ -1,0 +1,201 @@
+package health
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/onehop-go/onehop/resolver"
+)
+
+// Endpoint is one address of an upstream and what its attempts told. It survives snapshots by identity: address and
+// id. Safe for concurrent use.
+type Endpoint struct {
+	info     atomic.Pointer[resolver.Endpoint]
+	latency  latency
+	failures failures
+	inflight atomic.Int32
+	consec   atomic.Int32 // failures in a row: gobreaker's own count expires with its buckets
+	lastOK   atomic.Int64 // instant
+	dialed   atomic.Int64 // instant of the last completed dial: its time is no latency of the endpoint
+	paused   atomic.Int64 // Retry-After, pushback: not before this instant while another can serve
+	since    atomic.Int64 // start of the slow start; 0: none
+
+	breaker atomic.Pointer[breaker] // nil: no failure in the last window
+	state   atomic.Uint32
+	retryAt atomic.Int64 // open: probe then; probing: the probe has failed by then
+
+	// Below: written under Set.mu.
+	opened atomic.Int64 // instant
+	closed time.Duration
+	opens  int
+	redial func(context.Context) error
+	trial  *trial
+
+	attached atomic.Pointer[attachment]
+	mu       sync.Mutex // attached, gone
+	gone     bool
+	confirm  atomic.Bool // a confirming dial is under way
+}
+
+// The states of an endpoint.
+const (
+	closed  uint32 = iota // available
+	open                  // avoided
+	probing               // one attempt or dial decides
+)
+
+func newEndpoint(info *resolver.Endpoint, since time.Duration) *Endpoint {
+	e := &Endpoint{}
+	e.info.Store(info)
+	e.since.Store(int64(since))
+	return e
+}
+
+// Info is the endpoint as discovery last described it. Never write to it.
+func (e *Endpoint) Info() *resolver.Endpoint { return e.info.Load() }
+
+// Addr is its "host:port".
+func (e *Endpoint) Addr() string { return e.info.Load().Addr }
+
+// Begin counts an attempt as in flight, from its pick on.
+func (e *Endpoint) Begin() { e.inflight.Add(1) }
+
+// End is the second end of an attempt: nothing of it is in flight any more.
+func (e *Endpoint) End() { e.inflight.Add(-1) }
+
+// InFlight is the number of attempts that have begun and not ended.
+func (e *Endpoint) InFlight() int { return int(e.inflight.Load()) }
+
+// Dialed says that a connection to the endpoint was made just now: attempts begun before it waited for it.
+func (e *Endpoint) Dialed(now time.Duration) { e.dialed.Store(int64(now)) }
+
+// Pause binds the endpoint to its own word (Retry-After, grpc-retry-pushback-ms): others are preferred until then.
+func (e *Endpoint) Pause(until time.Duration) {
+	for {
+		old := e.paused.Load()
+		if old >= int64(until) || e.paused.CompareAndSwap(old, int64(until)) {
+			return
+		}
+	}
+}
+
+// Available says whether the endpoint's breaker is closed.
+func (e *Endpoint) Available() bool { return e.state.Load() == closed }
+
+// Success is the success share, 0 to 1.
+func (e *Endpoint) Success(now time.Duration) float64 { return 1 - e.failures.read(millis(now)) }
+
+// Latency is the peak average; 0: no sample yet.
+func (e *Endpoint) Latency(now time.Duration) time.Duration {
+	return time.Duration(e.latency.read(millis(now)) * float64(time.Second))
+}
+
+const (
+	leastShare   = 0.05 // a failing endpoint costs at most 400 times as much: never unreachable by cost alone
+	leastRamp    = 0.1  // the share a newcomer starts with
+	pausedCost   = 1e6  // an endpoint that asked for a pause is taken only where no other is drawn
+	guessLatency = 1e-3 // before any sample: the value does not matter, all read the same
+)
+
+// cost is what one more attempt is expected to wait here, over the capacity the endpoint stands for:
+// latency x (in flight + 1) / (weight x ramp x success share squared).
+func (e *Endpoint) cost(now time.Duration, service float64, slowStart time.Duration) float64 {
+	ms := millis(now)
+	l := e.latency.read(ms)
+	if l == 0 {
+		l = service // a newcomer is neither free nor feared
+	}
+	c := l * float64(e.inflight.Load()+1)
+	if w := e.info.Load().Weight; w > 1 {
+		c /= float64(w)
+	}
+	if since := e.since.Load(); since != 0 {
+		c /= e.ramp(now, time.Duration(since), slowStart)
+	}
+	if f := e.failures.read(ms); f != 0 {
+		s := max(1-f, leastShare)
+		c /= s * s
+	}
+	if p := e.paused.Load(); p != 0 && int64(now) < p {
+		c *= pausedCost
+	}
+	return c
+}
+
+// ramp is the share of its weight that an endpoint is given at its age.
+func (e *Endpoint) ramp(now, since, slowStart time.Duration) float64 {
+	age := now - since
+	if age >= slowStart {
+		e.since.CompareAndSwap(int64(since), 0)
+		return 1
+	}
+	return max(leastRamp, float64(age)/float64(slowStart))
+}
+
+// Attachment is what a protocol keeps with an endpoint: its connections.
+type Attachment interface {
+	// Drain is called once when the endpoint is removed: close what is idle, let running attempts finish.
+	Drain()
+}
+
+type attachment struct {
+	owner any
+	value Attachment
+	next  *attachment
+}
+
+// Attached returns what owner keeps with the endpoint, made by create at first use. An endpoint that is gone already
+// still serves the attempt that picked it: what is attached then is drained at once.
+func (e *Endpoint) Attached(owner any, create func(*Endpoint) Attachment) Attachment {
+	for a := e.attached.Load(); a != nil; a = a.next {
+		if a.owner == owner {
+			return a.value
+		}
+	}
+	return e.attach(owner, create)
+}
+
+func (e *Endpoint) attach(owner any, create func(*Endpoint) Attachment) Attachment {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for a := e.attached.Load(); a != nil; a = a.next {
+		if a.owner == owner {
+			return a.value
+		}
+	}
+	a := &attachment{owner: owner, value: create(e), next: e.attached.Load()}
+	e.attached.Store(a)
+	return a.value
+}
+
+// Detach forgets what owner keeps: an owner that closes.
+func (e *Endpoint) Detach(owner any) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var kept *attachment
+	for a := e.attached.Load(); a != nil; a = a.next {
+		if a.owner != owner {
+			kept = &attachment{owner: a.owner, value: a.value, next: kept}
+		}
+	}
+	e.attached.Store(kept)
+}
+
+// Gone says whether the endpoint was removed: keep nothing for it beyond the attempt at hand.
+func (e *Endpoint) Gone() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.gone
+}
+
+func (e *Endpoint) drain() {
+	e.mu.Lock()
+	first := e.attached.Load()
+	e.gone = true
+	e.mu.Unlock()
+	for a := first; a != nil; a = a.next {
+		a.value.Drain()
+	}
+}

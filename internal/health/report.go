@@ -1,0 +1,76 @@
+package health
+
+import "time"
+
+// stall is how late a timer must fire to prove that the whole process was held up: GC, SIGSTOP, CPU quota.
+const stall = 100 * time.Millisecond
+
+// Report is the first end of an attempt at e. It must be called once for each, and says what the outcome counted as.
+func (s *Set) Report(e *Endpoint, r Report) Outcome {
+	r.Outcome = s.unstalled(r)
+	switch r.Outcome {
+	case OK:
+		s.succeeded(e, r)
+	case Refused, Failed, Overloaded:
+		s.failed(e, r)
+	case Pushback, Ignored:
+		if r.Raise || r.Timeout {
+			e.latency.raise(millis(r.Now), (r.Now - r.Start).Seconds())
+		}
+	}
+	return r.Outcome
+}
+
+// unstalled is the outcome, or Ignored where we ourselves stood still after the attempt began.
+func (s *Set) unstalled(r Report) Outcome {
+	if r.Late > stall && int64(r.Now) > s.stalled.Load() {
+		s.stalled.Store(int64(r.Now))
+	}
+	if r.Outcome.bad() && int64(r.Start) < s.stalled.Load() {
+		return Ignored
+	}
+	return r.Outcome
+}
+
+func (s *Set) succeeded(e *Endpoint, r Report) {
+	ms := millis(r.Now)
+	if !r.Unsampled && int64(r.Start) > e.dialed.Load() {
+		took := (r.Now - r.Start).Seconds()
+		e.latency.sample(ms, took)
+		s.service.sample(took)
+	}
+	e.failures.add(ms, 0)
+	if e.consec.Load() != 0 {
+		e.consec.Store(0)
+	}
+	e.lastOK.Store(int64(r.Now))
+	if e.breaker.Load() == nil {
+		return
+	}
+	if e.state.Load() != closed {
+		if int64(r.Start) >= e.opened.Load() {
+			s.close(r.Now, e) // it answered after it was given up
+		}
+		return
+	}
+	s.feed(e, false, false)
+}
+
+func (s *Set) failed(e *Endpoint, r Report) {
+	ms := millis(r.Now)
+	if r.Timeout {
+		e.latency.raise(ms, (r.Now - r.Start).Seconds())
+	}
+	e.failures.add(ms, 1)
+	e.consec.Add(1)
+	if r.Outcome == Refused && s.env.Refused != nil {
+		s.env.Refused(e)
+	}
+	if s.feed(e, true, false) {
+		s.open(r.Now, e, nil)
+		return
+	}
+	if r.Redial != nil {
+		s.refused(e, r.Redial)
+	}
+}

@@ -1,0 +1,216 @@
+package health
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/onehop-go/onehop/internal/balance"
+	"github.com/onehop-go/onehop/policy"
+	"github.com/onehop-go/onehop/resolver"
+)
+
+// Change is what a Set did to one of its endpoints.
+type Change uint8
+
+// The changes that are told.
+const (
+	Opened  Change = iota // the breaker opened: avoided from now on
+	Closed                // re-admitted
+	Drained               // removed: no new attempts, running ones finish
+)
+
+// Settings are the parts of a policy that health and balancing obey. Immutable once set.
+type Settings struct {
+	CircuitBreaker policy.CircuitBreaker
+	LoadBalancing  policy.LoadBalancing
+	// Apply false: breakers are computed and told, and picks do not obey them (modes observe and bypass).
+	Apply bool
+}
+
+// Env is what a Set needs of its owner. Every field may be nil.
+type Env struct {
+	// Go runs f in the background until the owner closes. nil: no background dials, so no hard trip.
+	Go func(f func(context.Context))
+	// Braking says whether the upstream as a whole is overloaded: then no endpoint is to blame.
+	Braking func() bool
+	// Told hears each change, without locks held.
+	Told func(e *Endpoint, c Change)
+	// Refused hears each refused connection: a held endpoint leaves at its first.
+	Refused func(e *Endpoint)
+}
+
+// Set is the endpoints of one upstream. Safe for concurrent use.
+type Set struct {
+	env      Env
+	settings atomic.Pointer[Settings]
+	view     atomic.Pointer[View]
+	service  mean         // seconds; of all endpoints
+	stalled  atomic.Int64 // instant until which we ourselves were late
+	due      atomic.Int64 // the earliest instant a probe may be due; never: no endpoint is open
+	picks    atomic.Int64 // since the last probe by a call, counted while an endpoint is open
+	turn     atomic.Uint64
+
+	mu    sync.Mutex // writers of the view and of open endpoints
+	known map[key]*Endpoint
+	fresh bool // the first snapshot has come
+}
+
+type key struct{ addr, id string }
+
+const never = int64(1<<63 - 1)
+
+// NewSet returns an empty set.
+func NewSet(env Env, settings Settings) *Set {
+	s := &Set{env: env, known: map[key]*Endpoint{}}
+	s.settings.Store(&settings)
+	s.view.Store(&View{settings: &settings})
+	s.due.Store(never)
+	s.picks.Store(probeShare)
+	return s
+}
+
+// Configure sets new thresholds; all state stays.
+func (s *Set) Configure(settings Settings) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settings.Store(&settings)
+	s.publish()
+}
+
+// View is the set as it stands.
+func (s *Set) View() *View { return s.view.Load() }
+
+// Service is what an answer of the service usually takes; 0 before the first.
+func (s *Set) Service() time.Duration {
+	return time.Duration(s.service.read() * float64(time.Second))
+}
+
+func (s *Set) braking() bool { return s.env.Braking != nil && s.env.Braking() }
+
+// Update makes the set hold exactly members; what stays keeps its state. An endpoint whose start changed is another
+// incarnation and begins anew.
+func (s *Set) Update(now time.Duration, members []resolver.Endpoint) {
+	s.mu.Lock()
+	gone := s.reconcile(now, members)
+	s.publish()
+	s.mu.Unlock()
+	for _, e := range gone {
+		e.drain()
+		s.tell(e, Drained)
+	}
+}
+
+func (s *Set) reconcile(now time.Duration, members []resolver.Endpoint) (gone []*Endpoint) {
+	since := now
+	if !s.fresh { // all are new: a slow start of all would be a start of none
+		since, s.fresh = 0, len(members) > 0
+	}
+	next := make(map[key]*Endpoint, len(members))
+	all := make([]*Endpoint, 0, len(members))
+	for i := range members {
+		m := &members[i]
+		k := key{m.Addr, m.ID}
+		if next[k] != nil {
+			continue // listed twice
+		}
+		e := s.known[k]
+		if e == nil || reborn(e.Info(), m) {
+			e = newEndpoint(m, since)
+		} else {
+			e.info.Store(m)
+		}
+		next[k], all = e, append(all, e)
+	}
+	for k, e := range s.known {
+		if next[k] != e {
+			gone = append(gone, e)
+		}
+	}
+	s.known = next
+	s.view.Store(&View{All: all})
+	return gone
+}
+
+func reborn(before, after *resolver.Endpoint) bool {
+	return !before.Started.IsZero() && !after.Started.IsZero() && !before.Started.Equal(after.Started)
+}
+
+// publish computes the view and the next probe from the states. Under mu.
+func (s *Set) publish() {
+	v := s.narrow(s.view.Load().All)
+	if len(v.Available) == 0 && len(v.All) > 0 {
+		s.hasten(v.All)
+	}
+	due := never
+	for _, e := range v.open {
+		due = min(due, e.retryAt.Load())
+	}
+	s.view.Store(v)
+	s.due.Store(due)
+}
+
+// Narrow is the view of some endpoints of the set only: those a protocol has connections to.
+func (s *Set) Narrow(all []*Endpoint) *View { return s.narrow(all) }
+
+func (s *Set) narrow(all []*Endpoint) *View {
+	v := &View{All: all, Available: make([]*Endpoint, 0, len(all)), settings: s.settings.Load()}
+	for _, e := range all {
+		if e.Available() {
+			v.Available = append(v.Available, e)
+		} else {
+			v.open = append(v.open, e)
+		}
+	}
+	if v.settings.LoadBalancing.Algorithm == policy.RoundRobin {
+		v.turns = balance.NewTurns(weights(v.pickable()))
+	}
+	return v
+}
+
+// hasten brings the probes near when nothing is available: every call is at risk anyway.
+func (s *Set) hasten(all []*Endpoint) {
+	soon := int64(Now() + jitter(time.Second))
+	for _, e := range all {
+		if e.state.Load() == open && e.retryAt.Load() > soon {
+			e.retryAt.Store(soon)
+		}
+	}
+}
+
+// jitter keeps the callers of one endpoint from probing it in step.
+func jitter(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * (0.8 + 0.4*rand.Float64()))
+}
+
+func (s *Set) tell(e *Endpoint, c Change) {
+	if s.env.Told != nil {
+		s.env.Told(e, c)
+	}
+}
+
+// View is an immutable picture of a set: All its endpoints and the Available ones.
+type View struct {
+	All, Available []*Endpoint
+	open           []*Endpoint // the others of All: open or probing
+	settings       *Settings
+	turns          *balance.Turns // round_robin's order over the pickable; nil for other algorithms
+}
+
+// pickable is what a pick chooses from: the available, or all when none is left or breakers are not obeyed.
+func (v *View) pickable() []*Endpoint {
+	if len(v.Available) == 0 || !v.settings.Apply {
+		return v.All
+	}
+	return v.Available
+}
+
+func weights(endpoints []*Endpoint) []int {
+	w := make([]int, len(endpoints))
+	for i, e := range endpoints {
+		w[i] = max(1, e.Info().Weight)
+	}
+	return w
+}
