@@ -1,0 +1,17 @@
+//go:build unix
+
+package consultest
+
+import (
+	"os"
+	"syscall"
+)
+
+func terminate(p *os.Process) error { return p.Signal(syscall.SIGTERM) }
+func pause(p *os.Process) error     { return p.Signal(syscall.SIGSTOP) }
+func resume(p *os.Process) error    { return p.Signal(syscall.SIGCONT) }
+
+// tryLockFile takes the exclusive lock on f, if nobody holds it. The kernel frees it when f is closed or the process ends.
+func tryLockFile(f *os.File) error {
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+}
