@@ -41,6 +41,7 @@ type config struct {
 	acl        bool
 	datacenter string
 	args       []string
+	server     []string // of one server of a cluster, instead of -dev
 }
 
 // own says why the options need an agent of their own; "" when a shared one will do.
@@ -88,14 +89,15 @@ func Run(ctx context.Context, progress io.Writer, opts ...Option) (*Agent, error
 	// A port may be taken between the look and Consul's own bind: then the agent ends at once, and another block is tried.
 	const tries = 5
 	for range tries {
-		var a *Agent
-		if a, err = newAgent(path, version, &c); err != nil {
+		var p *ports
+		if p, err = claimPorts(); err != nil {
 			return nil, err
 		}
+		a := newAgent(path, version, p, &c)
 		if err = a.start(ctx); err == nil {
 			return a, nil
 		}
-		a.ports.release()
+		p.release()
 		if !strings.Contains(err.Error(), "address already in use") {
 			break
 		}
@@ -103,15 +105,24 @@ func Run(ctx context.Context, progress io.Writer, opts ...Option) (*Agent, error
 	return nil, err
 }
 
-// newAgent prepares an agent of our own.
-func newAgent(path, version string, c *config) (*Agent, error) {
-	p, err := claimPorts()
-	if err != nil {
-		return nil, err
-	}
+// portNames are the flags of an agent's ports, in the order of its block from 1.
+var portNames = []string{"http", "dns", "grpc", "grpc-tls", "server", "serf-lan", "serf-wan"}
+
+const (
+	serverRPC = 5
+	serfLAN   = 6
+	serfWAN   = 7
+)
+
+// newAgent prepares an agent of our own on the block p.
+func newAgent(path, version string, p *ports, c *config) *Agent {
 	a := &Agent{Addr: p.addr(1), DNSAddr: p.addr(2), Datacenter: "dc1", Version: version, binary: path, ports: p, http: apiClient()}
-	a.args = []string{"agent", "-dev", "-node", "node-" + strconv.Itoa(p.base), "-bind", "127.0.0.1", "-client", "127.0.0.1", "-log-level", "warn"}
-	for i, name := range []string{"http", "dns", "grpc", "grpc-tls", "server", "serf-lan", "serf-wan"} {
+	a.args = []string{"agent", "-node", "node-" + strconv.Itoa(p.base), "-bind", "127.0.0.1", "-client", "127.0.0.1", "-log-level", "warn"}
+	if c.server == nil {
+		a.args = append(a.args, "-dev") // a server with Connect and peering, all in memory
+	}
+	a.args = append(a.args, c.server...)
+	for i, name := range portNames {
 		a.args = append(a.args, "-"+name+"-port", strconv.Itoa(p.port(i+1)))
 	}
 	if c.datacenter != "" {
@@ -124,7 +135,7 @@ func newAgent(path, version string, c *config) (*Agent, error) {
 			`acl { enabled = true default_policy = "deny" tokens { initial_management = %q agent = %q } }`, a.Token, a.Token))
 	}
 	a.args = append(a.args, c.args...)
-	return a, nil
+	return a
 }
 
 // sharedAgent takes the agent of the environment.
@@ -153,17 +164,24 @@ func (a *Agent) PID() int {
 
 // start runs the process and waits until it answers.
 func (a *Agent) start(ctx context.Context) error {
+	if err := a.launch(); err != nil {
+		return err
+	}
+	if err := a.ready(ctx); err != nil {
+		return errors.Join(fmt.Errorf("consul %s: %w\n%s", strings.Join(a.args, " "), err, a.proc.tail), a.proc.kill())
+	}
+	return nil
+}
+
+// launch runs the process.
+func (a *Agent) launch() error {
 	cmd := exec.Command(a.binary, a.args...) //nolint:noctx // it lives until Stop or Kill, not for a call
 	cmd.Env = withoutConsul(os.Environ())
 	proc, err := startProcess(cmd)
-	if err != nil {
-		return err
+	if err == nil {
+		a.proc = proc
 	}
-	a.proc = proc
-	if err := a.ready(ctx); err != nil {
-		return errors.Join(fmt.Errorf("consul %s: %w\n%s", strings.Join(a.args, " "), err, proc.tail), proc.kill())
-	}
-	return nil
+	return err
 }
 
 // ready waits until the agent has a leader and its own node is registered and healthy: before that, services on the

@@ -28,16 +28,22 @@ func Start(t TB, opts ...Option) *Agent {
 	if a.shared {
 		return a
 	}
-	t.Cleanup(func() {
-		if err := a.proc.kill(); err != nil { // nothing to be orderly about: a dev agent keeps nothing
-			t.Logf("kill consul: %v", err)
-		}
-		a.ports.release()
-		if said := a.proc.tail.String(); t.Failed() && said != "" {
-			t.Logf("consul said last:\n%s", said)
-		}
-	})
+	t.Cleanup(func() { a.end(t) })
 	return a
+}
+
+// end kills an agent of our own: there is nothing to be orderly about.
+func (a *Agent) end(t TB) {
+	defer a.ports.release()
+	if a.proc == nil { // it never started
+		return
+	}
+	if err := a.proc.kill(); err != nil {
+		t.Logf("kill consul: %v", err)
+	}
+	if said := a.proc.tail.String(); t.Failed() && said != "" {
+		t.Logf("consul said last:\n%s", said)
+	}
 }
 
 // Name makes a service name no other test uses: prefix, a dash and eight hexadecimal digits.
