@@ -106,14 +106,17 @@ func (f *failures) add(now uint32, x float64) {
 
 func (f *failures) set(now uint32, v float64) { f.word.Store(pack(v, now)) }
 
-// mean is a plain EWMA in seconds with gain 1/64: what the service usually takes. The zero value has no sample.
-type mean struct{ bits atomic.Uint64 }
+// Mean is a plain EWMA in seconds with gain 1/64: what an answer usually takes. The zero value has no sample. Safe for
+// concurrent use.
+type Mean struct{ bits atomic.Uint64 }
 
 const meanGain = 1.0 / 64
 
-func (m *mean) read() float64 { return math.Float64frombits(m.bits.Load()) }
+// Read is the mean in seconds; 0: no sample yet.
+func (m *Mean) Read() float64 { return math.Float64frombits(m.bits.Load()) }
 
-func (m *mean) sample(x float64) {
+// Sample takes one time in seconds.
+func (m *Mean) Sample(x float64) {
 	for {
 		w := m.bits.Load()
 		v := math.Float64frombits(w)

@@ -35,3 +35,18 @@ type Report struct {
 
 // bad says whether the outcome counts against the endpoint.
 func (o Outcome) bad() bool { return o == Refused || o == Failed || o == Overloaded }
+
+var outcomes = [...]string{OK: "ok", Refused: "refused", Failed: "failed", Overloaded: "overloaded", Pushback: "pushback", Ignored: "ignored"}
+
+// String is the outcome's public name.
+func (o Outcome) String() string { return outcomes[o] }
+
+// ParseOutcome reads a public name; false: it is none.
+func ParseOutcome(name string) (Outcome, bool) {
+	for o, s := range outcomes {
+		if s == name {
+			return Outcome(o), true
+		}
+	}
+	return OK, false
+}

@@ -45,7 +45,7 @@ func (s *Set) cheapest(now time.Duration, v *View, candidates []*Endpoint) *Endp
 	}
 	i, j := balance.Two(len(candidates))
 	a, b := candidates[i], candidates[j]
-	service := max(s.service.read(), guessLatency)
+	service := max(s.service.Read(), guessLatency)
 	slow := v.settings.LoadBalancing.SlowStart
 	if b.cost(now, service, slow) < a.cost(now, service, slow) {
 		return b

@@ -37,7 +37,7 @@ func (s *Set) succeeded(e *Endpoint, r Report) {
 	if !r.Unsampled && int64(r.Start) > e.dialed.Load() {
 		took := (r.Now - r.Start).Seconds()
 		e.latency.sample(ms, took)
-		s.service.sample(took)
+		s.service.Sample(took)
 	}
 	e.failures.add(ms, 0)
 	if e.consec.Load() != 0 {

@@ -47,7 +47,7 @@ type Set struct {
 	env      Env
 	settings atomic.Pointer[Settings]
 	view     atomic.Pointer[View]
-	service  mean         // seconds; of all endpoints
+	service  Mean         // seconds; of all endpoints
 	stalled  atomic.Int64 // instant until which we ourselves were late
 	due      atomic.Int64 // the earliest instant a probe may be due; never: no endpoint is open
 	picks    atomic.Int64 // since the last probe by a call, counted while an endpoint is open
@@ -85,7 +85,7 @@ func (s *Set) View() *View { return s.view.Load() }
 
 // Service is what an answer of the service usually takes; 0 before the first.
 func (s *Set) Service() time.Duration {
-	return time.Duration(s.service.read() * float64(time.Second))
+	return time.Duration(s.service.Read() * float64(time.Second))
 }
 
 func (s *Set) braking() bool { return s.env.Braking != nil && s.env.Braking() }
@@ -94,8 +94,8 @@ func (s *Set) braking() bool { return s.env.Braking != nil && s.env.Braking() }
 // incarnation and begins anew.
 func (s *Set) Update(now time.Duration, members []resolver.Endpoint) {
 	s.mu.Lock()
-	gone := s.reconcile(now, members)
-	s.publish()
+	all, gone := s.reconcile(now, members)
+	s.publishAll(all)
 	s.mu.Unlock()
 	for _, e := range gone {
 		e.drain()
@@ -103,13 +103,13 @@ func (s *Set) Update(now time.Duration, members []resolver.Endpoint) {
 	}
 }
 
-func (s *Set) reconcile(now time.Duration, members []resolver.Endpoint) (gone []*Endpoint) {
+func (s *Set) reconcile(now time.Duration, members []resolver.Endpoint) (all, gone []*Endpoint) {
 	since := now
 	if !s.fresh { // all are new: a slow start of all would be a start of none
 		since, s.fresh = 0, len(members) > 0
 	}
 	next := make(map[key]*Endpoint, len(members))
-	all := make([]*Endpoint, 0, len(members))
+	all = make([]*Endpoint, 0, len(members))
 	for i := range members {
 		m := &members[i]
 		k := key{m.Addr, m.ID}
@@ -130,8 +130,7 @@ func (s *Set) reconcile(now time.Duration, members []resolver.Endpoint) (gone []
 		}
 	}
 	s.known = next
-	s.view.Store(&View{All: all})
-	return gone
+	return all, gone
 }
 
 func reborn(before, after *resolver.Endpoint) bool {
@@ -139,8 +138,10 @@ func reborn(before, after *resolver.Endpoint) bool {
 }
 
 // publish computes the view and the next probe from the states. Under mu.
-func (s *Set) publish() {
-	v := s.narrow(s.view.Load().All)
+func (s *Set) publish() { s.publishAll(s.view.Load().All) }
+
+func (s *Set) publishAll(all []*Endpoint) {
+	v := s.Narrow(all)
 	if len(v.Available) == 0 && len(v.All) > 0 {
 		s.hasten(v.All)
 	}
@@ -153,9 +154,7 @@ func (s *Set) publish() {
 }
 
 // Narrow is the view of some endpoints of the set only: those a protocol has connections to.
-func (s *Set) Narrow(all []*Endpoint) *View { return s.narrow(all) }
-
-func (s *Set) narrow(all []*Endpoint) *View {
+func (s *Set) Narrow(all []*Endpoint) *View {
 	v := &View{All: all, Available: make([]*Endpoint, 0, len(all)), settings: s.settings.Load()}
 	for _, e := range all {
 		if e.Available() {

@@ -1,0 +1,115 @@
+package engine
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/onehop-go/onehop/internal/health"
+)
+
+// State is the loop's part of an attempt. A protocol embeds it, reads the exported fields in Send, and calls Pick,
+// Begun and End.
+type State struct {
+	Number   int           // of the tries of this call; 1 is the first
+	Hedge    bool          // made beside another that is still under way
+	Deadline time.Duration // instant at which the call's time is over; 0: the caller's own deadline only
+	Timeout  time.Duration // of this attempt; 0: none
+
+	call     *Call
+	endpoint *health.Endpoint
+	start    time.Duration // of the pick
+	latency  time.Duration
+	outcome  health.Outcome
+	err      error
+	probe    func(health.Outcome)
+	ctx      context.Context // of the hooks
+	begun    bool
+	ended    atomic.Bool
+	answer   bool // what the caller got
+}
+
+// State returns s itself: embedding it makes that part of an Attempt.
+func (s *State) State() *State { return s }
+
+// Endpoint is what was picked; nil: nothing yet.
+func (s *State) Endpoint() *health.Endpoint { return s.endpoint }
+
+// Start is the instant of the pick.
+func (s *State) Start() time.Duration { return s.start }
+
+// Call is the call the attempt belongs to.
+func (s *State) Call() *Call { return s.call }
+
+// Pick chooses the attempt's endpoint among v, by default (nil) the upstream's whole view, and counts it in flight.
+// false: v has none. It may be called again: a later pick (a protocol's transparent retry) replaces the earlier one.
+func (s *State) Pick(v *health.View) bool {
+	set := s.call.upstream.set
+	if v == nil {
+		v = set.View()
+	}
+	now := health.Now()
+	e, probe := set.Pick(now, v, health.Want{Tried: s.call.tried, Probe: s.Number == 1 && s.call.mayProbe()})
+	if e == nil {
+		return false
+	}
+	s.unpick()
+	e.Begin()
+	s.endpoint, s.start, s.probe = e, now, probe
+	return true
+}
+
+// unpick takes back an earlier pick that sent nothing.
+func (s *State) unpick() {
+	if s.endpoint == nil {
+		return
+	}
+	s.endpoint.End()
+	if s.probe != nil {
+		s.probe(health.Ignored)
+	}
+	s.endpoint, s.probe = nil, nil
+}
+
+// Begun tells the observer that the attempt is about to be sent, and returns the context that should travel.
+func (s *State) Begun(ctx context.Context) context.Context {
+	if h := s.call.upstream.hooks; h != nil && h.AttemptStart != nil {
+		ctx = h.AttemptStart(ctx, s.record())
+	}
+	s.ctx, s.begun = ctx, true
+	return ctx
+}
+
+func (s *State) record() Record {
+	return Record{Number: s.Number, Hedge: s.Hedge, Endpoint: s.endpoint, Start: s.start, Latency: s.latency, Outcome: s.outcome, Err: s.err}
+}
+
+// End is the second end: the body, the stream or the connection is over. Calls after the first do nothing. broken says
+// that the endpoint broke it off after a good beginning, which counts one failure more. The loop ends the attempts it
+// discards; a protocol ends the one whose answer the caller got.
+func (s *State) End(err error, broken bool) {
+	if s.ended.Swap(true) {
+		return
+	}
+	if s.endpoint != nil {
+		s.endpoint.End()
+	}
+	if broken && s.endpoint != nil {
+		s.call.upstream.set.Report(s.endpoint, health.Report{Outcome: health.Failed, Start: s.start, Now: health.Now()})
+	}
+	if err != nil {
+		s.err = err
+	}
+	h := s.call.upstream.hooks
+	if h == nil {
+		return
+	}
+	if s.begun && h.AttemptDone != nil {
+		r := s.record()
+		r.Duration = health.Now() - s.start
+		h.AttemptDone(s.ctx, r)
+	}
+	if s.answer {
+		s.call.done(s.err)
+	}
+}

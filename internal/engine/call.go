@@ -1,0 +1,145 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/onehop-go/onehop/internal/health"
+	"github.com/onehop-go/onehop/internal/overload"
+)
+
+// Call is one call on its way. A protocol embeds it, fills in the exported fields, and calls Run once. Not for reuse.
+type Call struct {
+	Protocol   string   // "http", "grpc", "do", "conn"
+	Method     string   // HTTP method, "/pkg.Service/Method", or the name given to onehop.Method
+	Path       string   // HTTP: the escaped path
+	Safe       bool     // idempotent by the protocol's own rules
+	Replayable bool     // can be sent again after it was sent: no body, or one that can be rewound
+	Options    *Options // nil: none
+
+	upstream *Upstream
+	plan     *plan
+	rule     *rule
+	start    time.Duration
+	deadline time.Duration // instant; 0: none but the caller's
+	attempts int           // that count: on the wire, or made like them
+	tries    int           // all
+	moved    int           // tries that moved on unsent
+	tried    []*health.Endpoint
+	records  []Record
+	backoff  backoff.ExponentialBackOff // its Clock is nil until the first failure
+	ctx      context.Context            // with what the hooks added
+	duration time.Duration
+	err      error
+}
+
+// Upstream is what is called.
+func (c *Call) Upstream() *Upstream { return c.upstream }
+
+// Route is the name of the route the call obeys; "": none.
+func (c *Call) Route() string { return c.rule.name }
+
+// Tries is how many attempts were made, unsent ones included.
+func (c *Call) Tries() int { return c.tries }
+
+// MaxAttempts is how many requests of this call a server may see.
+func (c *Call) MaxAttempts() int { return c.rule.Retry.MaxAttempts }
+
+// IdleTimeout is the policy's bound on a read of the body that waits; 0: none.
+func (c *Call) IdleTimeout() time.Duration { return c.rule.IdleTimeout }
+
+// Start is the instant the call began; Duration and Err are known when it is done.
+func (c *Call) Start() time.Duration    { return c.start }
+func (c *Call) Duration() time.Duration { return c.duration } //nolint:revive // see Start
+func (c *Call) Err() error              { return c.err }      //nolint:revive // see Start
+
+// Idempotent says whether the call may be executed twice: by its protocol, by the code, or by its route.
+func (c *Call) Idempotent() bool {
+	return c.Safe || c.rule.idempotent || c.Options != nil && c.Options.Idempotent
+}
+
+// Retryable says whether the call may be sent again after it was sent.
+func (c *Call) Retryable() bool {
+	return c.Replayable && c.plan.apply && c.rule.Retry.MaxAttempts > 1 && !c.noRetry() && c.Idempotent()
+}
+
+func (c *Call) noRetry() bool { return c.Options != nil && c.Options.NoRetry }
+
+// mayProbe: a probe risks the call's first attempt, which must be repeatable; a POST is never risked, whatever its
+// headers say.
+func (c *Call) mayProbe() bool { return c.Method != "POST" && c.Retryable() }
+
+// begin fixes what the call obeys, and asks whether it may go.
+func (c *Call) begin(ctx context.Context, u *Upstream) (context.Context, *Failure) {
+	c.upstream, c.start = u, health.Now()
+	f := u.await(ctx, u.born+FirstWait)
+	c.plan = u.plan.Load()
+	c.rule = c.plan.rule(c)
+	c.ctx = ctx
+	if h := u.hooks; h != nil && h.CallStart != nil {
+		c.ctx = h.CallStart(ctx, c)
+	}
+	if f != nil {
+		return c.ctx, f
+	}
+	timeout := c.rule.Timeout
+	if c.Options != nil && c.Options.HasTimeout {
+		timeout = c.Options.Timeout
+	}
+	if timeout > 0 {
+		c.deadline = c.start + timeout
+	}
+	return c.ctx, c.admit()
+}
+
+// admit asks the brake. In observe mode its no is told and not obeyed.
+func (c *Call) admit() *Failure {
+	if !c.plan.policy.Overload || c.upstream.brake.Admit() {
+		return nil
+	}
+	c.upstream.decided(c.ctx, "refuse", Overload, c.plan.apply)
+	if !c.plan.apply {
+		return nil
+	}
+	c.upstream.brake.Refuse()
+	return c.upstream.failure(Overload, errBraked)
+}
+
+// release tells the brake how the call went.
+func (c *Call) release(now time.Duration, r *Result, timedOut bool) {
+	if !c.plan.policy.Overload {
+		return
+	}
+	v := overload.Silent
+	switch {
+	case r.Outcome == health.OK:
+		v = overload.Good
+	case r.Outcome == health.Overloaded, r.Outcome == health.Pushback, timedOut:
+		v = overload.Bad
+	}
+	c.upstream.brake.Done(now, v)
+}
+
+// done tells the observer that the call is over.
+func (c *Call) done(err error) {
+	h := c.upstream.hooks
+	if h == nil || h.CallDone == nil {
+		return
+	}
+	c.duration, c.err = health.Now()-c.start, err
+	h.CallDone(c.ctx, c)
+}
+
+// remaining is the time left by the policy and by the caller; false: no end is set.
+func (c *Call) remaining(ctx context.Context, now time.Duration) (time.Duration, bool) {
+	left, bounded := time.Duration(1<<63-1), false
+	if c.deadline != 0 {
+		left, bounded = c.deadline-now, true
+	}
+	if d, ok := ctx.Deadline(); ok {
+		left, bounded = min(left, time.Until(d)), true
+	}
+	return left, bounded
+}

@@ -1,0 +1,274 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/onehop-go/onehop/internal/health"
+	"github.com/onehop-go/onehop/policy"
+)
+
+var (
+	errBraked      = errors.New("most answers say overload: calls are limited until they recover")
+	errInterrupted = errors.New("the upstream was closed")
+)
+
+// longestPause bounds what an endpoint may ask for: Envoy drops longer Retry-After values, too.
+const longestPause = 300 * time.Second
+
+// Run makes the call: attempts follow one another until one answers or nothing is left to do. nil: the caller has an
+// answer, from the attempt that Send marked so last, and its protocol owes that attempt's End. Otherwise a *Failure.
+func (c *Call) Run(ctx context.Context, u *Upstream, p Protocol) error {
+	ctx, f := c.begin(ctx, u)
+	if f == nil {
+		f = c.loop(ctx, p)
+	}
+	if f == nil {
+		return nil
+	}
+	f.Route, f.Attempts = c.rule.name, c.records
+	c.done(f)
+	return f
+}
+
+func (c *Call) loop(ctx context.Context, p Protocol) *Failure {
+	for {
+		a := p.NewAttempt()
+		s := a.State()
+		c.prepare(ctx, s)
+		r := a.Send(ctx)
+		timedOut := c.answered(s, &r)
+		if r.Outcome == health.OK && r.Answer {
+			c.release(health.Now(), &r, timedOut)
+			s.answer = true
+			return nil
+		}
+		wait, why := c.next(ctx, s, &r)
+		if why != "" && r.Answer {
+			c.release(health.Now(), &r, timedOut)
+			c.upstream.decided(ctx, "refuse", why, c.plan.apply)
+			s.answer = true
+			return nil // a 503 stays a 503
+		}
+		c.drop(a, s, &r)
+		if why == "" && wait > 0 {
+			why = c.sleep(ctx, wait)
+		}
+		if why != "" {
+			c.release(health.Now(), &r, timedOut)
+			return c.failed(ctx, why, &r)
+		}
+	}
+}
+
+// prepare fills in the loop's part of a new attempt.
+func (c *Call) prepare(ctx context.Context, s *State) {
+	c.tries++
+	s.call, s.Number, s.Deadline = c, c.tries, c.deadline
+	s.Timeout = c.rule.AttemptTimeout
+	if s.Timeout > 0 && c.last() {
+		if _, bounded := c.remaining(ctx, health.Now()); bounded {
+			s.Timeout = 0 // nothing could follow: it gets all that remains
+		}
+	}
+}
+
+// last says that no attempt could follow this one's timeout.
+func (c *Call) last() bool {
+	return c.attempts+1 >= c.rule.Retry.MaxAttempts || c.rule.when.kinds&AttemptTimeout == 0 || !c.Retryable()
+}
+
+// answered is the first end of an attempt: health, latency and budget learn of it.
+func (c *Call) answered(s *State, r *Result) (timedOut bool) {
+	if s.endpoint == nil {
+		return false
+	}
+	now := health.Now()
+	s.latency = now - s.start
+	timedOut = c.judge(s, r)
+	set := c.upstream.set
+	if r.Pause > 0 {
+		s.endpoint.Pause(now + min(r.Pause, longestPause))
+	}
+	counted := set.Report(s.endpoint, health.Report{
+		Outcome: r.Outcome, Start: s.start, Now: now, Timeout: timedOut, Raise: r.Ended != ByEndpoint,
+		Late: r.Late, Unsampled: r.Unsampled, Redial: r.Redial,
+	})
+	if s.probe != nil {
+		s.probe(counted)
+		s.probe = nil
+	}
+	s.outcome, s.err = counted, r.Err
+	if r.Outcome == health.OK {
+		c.upstream.budget.deposit(now, c.plan.policy.Budget.Ratio, c.plan.policy.Budget.Min)
+		if !r.Unsampled {
+			c.rule.usual.Sample(s.latency.Seconds())
+		}
+	}
+	return timedOut
+}
+
+// judge gives a result that the endpoint did not end its outcome. The caller's own deadline says something about the
+// endpoint only where it was generous.
+func (c *Call) judge(s *State, r *Result) (timedOut bool) {
+	switch r.Ended {
+	case ByTimer:
+		r.Outcome, r.Kind = health.Failed, AttemptTimeout
+		return true
+	case ByDeadline:
+		r.Outcome = health.Ignored
+		if s.latency >= max(time.Second, 10*c.upstream.set.Service()) {
+			r.Outcome = health.Failed
+			return true
+		}
+	case ByCaller, ByLoop:
+		r.Outcome = health.Ignored
+	case ByEndpoint:
+		return r.Kind&AttemptTimeout != 0
+	}
+	return false
+}
+
+// next decides what follows an attempt that gave no good answer: "" and the time to wait before another, or why there
+// will be none.
+func (c *Call) next(ctx context.Context, s *State, r *Result) (wait time.Duration, why Reason) {
+	if why := c.over(ctx, r); why != "" {
+		return 0, why
+	}
+	if s.endpoint == nil {
+		return 0, c.unpicked(r)
+	}
+	c.tried = append(c.tried, s.endpoint)
+	limit := c.rule.Retry.MaxAttempts
+	if r.Unsent && c.moved < limit && c.plan.apply && c.upstream.set.View().Untried(c.tried) {
+		c.moved++
+		c.upstream.decided(ctx, "retry", "", true)
+		return 0, ""
+	}
+	c.attempts++
+	if why := c.forbidden(r); why != "" {
+		return 0, why
+	}
+	now := health.Now()
+	wait = c.pause()
+	if left, bounded := c.remaining(ctx, now); bounded && left <= wait+c.usual() {
+		return 0, Deadline
+	}
+	if b := &c.plan.policy.Budget; !c.upstream.budget.withdraw(now, b.Ratio, b.Min) {
+		return 0, NoBudget
+	}
+	c.upstream.decided(ctx, "retry", "", c.plan.apply)
+	if !c.plan.apply {
+		return 0, ByPolicy
+	}
+	return wait, ""
+}
+
+// over says why the call has come to its end whatever the attempt said; "": it has not.
+func (c *Call) over(ctx context.Context, r *Result) Reason {
+	select {
+	case <-c.upstream.env.Closed:
+		return Closed
+	default:
+	}
+	if err := ctx.Err(); err != nil {
+		return reasonOf(err)
+	}
+	switch {
+	case r.Ended == ByDeadline, c.deadline != 0 && health.Now() >= c.deadline:
+		return Deadline
+	case r.Ended == ByCaller:
+		return Canceled
+	}
+	return ""
+}
+
+// unpicked: an attempt that never got a pick is none. It goes again where its protocol waited for one, and fails where
+// there is nothing to wait for.
+func (c *Call) unpicked(r *Result) Reason {
+	if r.NoPick {
+		return ""
+	}
+	why, err := c.upstream.noEndpoints()
+	if r.Err == nil {
+		r.Err = err
+	}
+	return why
+}
+
+// forbidden says why the attempt must not be followed by another on the wire; "": it may.
+func (c *Call) forbidden(r *Result) Reason {
+	switch {
+	case r.Stop, !r.Unsent && !c.rule.when.match(r), c.noRetry(), c.plan.policy.Mode == policy.Bypass:
+		return ByPolicy
+	case !r.Unsent && !(c.Idempotent() && c.Replayable):
+		return Unsafe
+	case c.attempts >= c.rule.Retry.MaxAttempts:
+		return Exhausted
+	}
+	return ""
+}
+
+// pause is the backoff before the next attempt.
+func (c *Call) pause() time.Duration {
+	b, set := &c.backoff, &c.rule.Retry.Backoff
+	if b.Clock == nil { // the first failure of the call
+		*b = backoff.ExponentialBackOff{
+			InitialInterval: set.Initial, MaxInterval: set.Max, Multiplier: set.Multiplier,
+			RandomizationFactor: set.Jitter, Stop: backoff.Stop, Clock: backoff.SystemClock,
+		}
+		b.Reset()
+	}
+	return min(b.NextBackOff(), set.Max) // its jitter exceeds its own maximum
+}
+
+func (c *Call) usual() time.Duration {
+	return time.Duration(c.rule.usual.Read() * float64(time.Second))
+}
+
+// sleep waits out a backoff; the reason says what ended it early.
+func (c *Call) sleep(ctx context.Context, d time.Duration) Reason {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return ""
+	case <-ctx.Done():
+		return reasonOf(ctx.Err())
+	case <-c.upstream.env.Closed:
+		return Closed
+	}
+}
+
+// drop ends an attempt that is not the answer, and remembers it for the error.
+func (c *Call) drop(a Attempt, s *State, r *Result) {
+	if r.NoPick && s.endpoint == nil {
+		c.tries--
+		return
+	}
+	a.Discard()
+	s.End(r.Err, false)
+	if s.endpoint != nil {
+		rec := s.record()
+		rec.Duration = health.Now() - s.start
+		c.records = append(c.records, rec)
+	}
+}
+
+// failed is the failure of a call whose last result this was.
+func (c *Call) failed(ctx context.Context, why Reason, r *Result) *Failure {
+	err := r.Err
+	switch {
+	case why == Closed:
+		err = errInterrupted
+	case ctx.Err() != nil:
+		err = ctx.Err()
+	case why == Deadline && c.deadline != 0 && health.Now() >= c.deadline && !errors.Is(err, ErrTimeout):
+		err = errors.Join(ErrTimeout, err) // the attempt's own error stands beside what ended the call
+	}
+	c.upstream.decided(ctx, "refuse", why, true)
+	return c.upstream.failure(why, err)
+}
