@@ -1,0 +1,135 @@
+package consulapi
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/hashicorp/consul/api"
+)
+
+// Kind says what went wrong with a read.
+type Kind string
+
+// The kinds of a failed read. After each of them the last known good stays.
+const (
+	Unreachable Kind = "unreachable"  // no answer: connection, TLS, time limit
+	Denied      Kind = "denied"       // the token lacks a right, or is unknown
+	Server      Kind = "server error" // 429 and 5xx: no leader, overloaded, a bad filter
+	Malformed   Kind = "malformed"    // an answer that is not Consul's
+)
+
+// Error is a failed read. Its text names the agent's address and never a token or a value.
+type Error struct {
+	Kind    Kind
+	Address string // of the agent
+	Subject string // what was read, such as "service payments"
+	Err     error
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	switch e.Kind {
+	case Unreachable:
+		return fmt.Sprintf("consul at %s is unreachable, reading %s: %v", e.Address, e.Subject, e.Err)
+	case Denied:
+		return fmt.Sprintf("consul at %s denied reading %s: %v", e.Address, e.Subject, e.Err)
+	default:
+		return fmt.Sprintf("consul at %s, reading %s: %s: %v", e.Address, e.Subject, e.Kind, e.Err)
+	}
+}
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// KindOf is the kind of the first *Error in err, "" when there is none.
+func KindOf(err error) Kind {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Kind
+	}
+	return ""
+}
+
+// IsDenied reports whether Consul refused the read for lack of rights.
+func IsDenied(err error) bool { return KindOf(err) == Denied }
+
+// malformed is the cause of an answer that was understood and cannot be true.
+type malformed struct{ error }
+
+func (m malformed) Unwrap() error { return m.error }
+
+// MalformedError marks err as the cause of a Malformed *Error.
+func MalformedError(err error) error { return malformed{err} }
+
+// DeniedError marks err as the cause of a Denied *Error.
+func DeniedError(err error) error { return denied{err} }
+
+type denied struct{ error }
+
+func (d denied) Unwrap() error { return d.error }
+
+// classify wraps what consul/api or a judge of an answer said. status is 0 when no answer came.
+func classify(err error, status int, address, subject string) error {
+	if e := (*Error)(nil); err == nil || errors.As(err, &e) {
+		return err
+	}
+	e := &Error{Kind: kindOf(err, status), Address: address, Subject: subject, Err: err}
+	var inURL *url.Error
+	if errors.As(err, &inURL) {
+		// The URL repeats what Address and Subject say, with the filter and all parameters.
+		e.Err = inURL.Err
+	}
+	var refused api.StatusError
+	if errors.As(err, &refused) {
+		e.Err = errors.New(statusText(refused))
+	}
+	return e
+}
+
+func kindOf(err error, status int) Kind {
+	if errors.As(err, &malformed{}) || errors.As(err, &tooLarge{}) {
+		return Malformed
+	}
+	if errors.As(err, &denied{}) {
+		return Denied
+	}
+	switch {
+	case status == 0:
+		return Unreachable
+	case status == http.StatusForbidden, status == http.StatusUnauthorized:
+		return Denied
+	case status == http.StatusTooManyRequests, status >= 500:
+		return Server
+	case status == http.StatusOK && isTransport(err):
+		return Unreachable // the answer broke off, or its time ended
+	default:
+		return Malformed
+	}
+}
+
+// statusText is the status and the start of what the agent says about it.
+func statusText(e api.StatusError) string {
+	text := "status " + strconv.Itoa(e.Code)
+	if e.Code >= 300 && e.Code < 400 {
+		return text + ": a redirect; none is followed, since it would carry the token elsewhere"
+	}
+	const most = 200
+	body := strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == unicode.ReplacementChar {
+			return ' '
+		}
+		return r
+	}, e.Body)
+	if len(body) > most {
+		body = strings.ToValidUTF8(body[:most], "") + "..."
+	}
+	if body == "" {
+		return text
+	}
+	return text + ": " + body
+}

@@ -1,0 +1,163 @@
+package consulapi
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+)
+
+// slack is what an answer may take beyond its wait: the way, and up to 7 s without a leader.
+const slack = 10 * time.Second
+
+// Turn is one round of a watch: the read that may block, the reads that confirm it, the judgement.
+type Turn struct {
+	client *Client
+	watch  *watch
+	rest   time.Duration
+	bad    error // the index of a good answer was none
+}
+
+// watch is the state of one loop.
+type watch struct {
+	pace   pace
+	cursor cursor
+}
+
+// Watch runs step until ctx ends. step reads by Turn.Next and Turn.Confirm, judges, publishes, and returns an error for
+// a read that failed or is not believed: failed is told, the index forgotten, and the next turn waits longer.
+func (c *Client) Watch(ctx context.Context, step func(context.Context, *Turn) error, failed func(error)) {
+	w := &watch{pace: newPace()}
+	for ctx.Err() == nil {
+		turn := &Turn{client: c, watch: w}
+		err := step(ctx, turn)
+		if ctx.Err() != nil {
+			return
+		}
+		pause := turn.rest
+		switch {
+		case err != nil:
+			w.cursor.failed()
+		case turn.bad != nil:
+			err = turn.bad
+		}
+		if err != nil {
+			failed(err)
+			pause = max(pause, w.pace.failed(KindOf(err), rand.Float64())) //nolint:gosec // jitter
+		} else {
+			w.pace.succeeded()
+		}
+		if sleep(ctx, pause) != nil {
+			return
+		}
+	}
+}
+
+// Rest makes the next turn wait d, for what cannot block.
+func (t *Turn) Rest(d time.Duration) { t.rest = d }
+
+// Request is one read: options filled with consistency and index go in, an error comes out.
+type Request func(*api.QueryOptions) error
+
+// Next sends the watch's own read: blocking where the index is believed, else plain. mode is asked for in addition.
+func (t *Turn) Next(ctx context.Context, subject string, mode Mode, request Request) (Meta, error) {
+	c, w := t.client, t.watch
+	if err := sleep(ctx, w.pace.take(time.Now())); err != nil {
+		return Meta{}, err
+	}
+	index := w.cursor.next(time.Now())
+	block, leave, err := c.lanes.enter(ctx, index > 0)
+	if err != nil {
+		return Meta{}, err
+	}
+	defer leave()
+	if !block {
+		index = 0
+	}
+	q := &api.QueryOptions{WaitIndex: index, AllowStale: mode == Stale, RequireConsistent: mode == Consistent, UseCache: mode == Cached}
+	meta, err := c.send(ctx, subject, q, request)
+	if errors.Is(err, errIndex) {
+		t.bad, err = err, nil
+	}
+	if err == nil {
+		meta.Plain = index == 0 && mode != Cached
+		w.cursor.took(time.Now(), index, meta.Index, rand.Float64()) //nolint:gosec // jitter
+	}
+	return meta, err
+}
+
+// Confirm sends a plain, consistent read: no index, no cache, answered by the leader.
+func (t *Turn) Confirm(ctx context.Context, subject string, request Request) (Meta, error) {
+	c := t.client
+	if err := sleep(ctx, t.watch.pace.take(time.Now())); err != nil {
+		return Meta{}, err
+	}
+	_, leave, err := c.lanes.enter(ctx, false)
+	if err != nil {
+		return Meta{}, err
+	}
+	defer leave()
+	meta, err := c.send(ctx, subject, &api.QueryOptions{RequireConsistent: true}, request)
+	if errors.Is(err, errIndex) {
+		err = nil // whether this index is one does not matter: it is not used
+	}
+	meta.Plain = true
+	return meta, err
+}
+
+// Mode is the consistency of a watch's own reads, see
+// https://developer.hashicorp.com/consul/api-docs/features/consistency.
+type Mode int
+
+// The modes of a read.
+const (
+	Stale Mode = iota // any server answers
+	Consistent
+	Cached // the agent's cache
+)
+
+// send makes one request within its time and reads its headers.
+func (c *Client) send(ctx context.Context, subject string, q *api.QueryOptions, request Request) (Meta, error) {
+	limit := slack
+	if q.WaitIndex > 0 {
+		// The agent adds up to a sixteenth of the wait at random.
+		q.WaitTime = c.settings.wait
+		limit += c.settings.wait + c.settings.wait/16
+	}
+	q.Datacenter = c.settings.datacenter
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errNoAnswer)
+	defer cancel()
+	ex := &exchange{limit: maxBody}
+	err := request(q.WithContext(context.WithValue(ctx, exchangeKey{}, ex)))
+	if err != nil {
+		if context.Cause(ctx) == errNoAnswer { //nolint:errorlint // identity: our own cancel
+			err = brokenOff{errNoAnswer}
+		}
+		return Meta{}, c.classify(err, ex.status, subject)
+	}
+	meta, err := readMeta(ex.header)
+	return meta, c.classify(err, ex.status, subject)
+}
+
+var errNoAnswer = errors.New("no complete answer in time")
+
+func (c *Client) classify(err error, status int, subject string) error {
+	return classify(err, status, c.settings.shown, subject)
+}
+
+// sleep waits d, or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
