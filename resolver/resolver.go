@@ -2,6 +2,8 @@ package resolver
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -29,6 +31,13 @@ type Endpoint struct {
 	Started    time.Time         // start of this incarnation; zero: unknown. A change under the same identity is a rebirth
 	Tags       []string          // as registered
 	Meta       map[string]string // as registered with the service
+}
+
+// Equal reports whether e and other say the same.
+func (e Endpoint) Equal(other Endpoint) bool {
+	return e.Addr == other.Addr && e.ID == other.ID && e.Node == other.Node && e.Datacenter == other.Datacenter &&
+		e.Region == other.Region && e.Zone == other.Zone && e.Weight == other.Weight && e.Status == other.Status &&
+		e.Started.Equal(other.Started) && slices.Equal(e.Tags, other.Tags) && maps.Equal(e.Meta, other.Meta)
 }
 
 // Snapshot is the full set, listed and passing or not; immutable once published.
