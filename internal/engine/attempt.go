@@ -29,8 +29,8 @@ type State struct {
 	answer   bool // what the caller got
 }
 
-// State returns s itself: embedding it makes that part of an Attempt.
-func (s *State) State() *State { return s }
+// Core returns s itself: embedding it makes that part of an Attempt.
+func (s *State) Core() *State { return s }
 
 // Endpoint is what was picked; nil: nothing yet.
 func (s *State) Endpoint() *health.Endpoint { return s.endpoint }

@@ -37,7 +37,7 @@ func (c *Call) Run(ctx context.Context, u *Upstream, p Protocol) error {
 func (c *Call) loop(ctx context.Context, p Protocol) *Failure {
 	for {
 		a := p.NewAttempt()
-		s := a.State()
+		s := a.Core()
 		c.prepare(ctx, s)
 		r := a.Send(ctx)
 		timedOut := c.answered(s, &r)
@@ -170,7 +170,7 @@ func (c *Call) next(ctx context.Context, s *State, r *Result) (wait time.Duratio
 // over says why the call has come to its end whatever the attempt said; "": it has not.
 func (c *Call) over(ctx context.Context, r *Result) Reason {
 	select {
-	case <-c.upstream.env.Closed:
+	case <-c.upstream.Closed():
 		return Closed
 	default:
 	}
@@ -192,7 +192,7 @@ func (c *Call) unpicked(r *Result) Reason {
 	if r.NoPick {
 		return ""
 	}
-	why, err := c.upstream.noEndpoints()
+	why, err := c.upstream.NoEndpoints()
 	if r.Err == nil {
 		r.Err = err
 	}
@@ -238,7 +238,7 @@ func (c *Call) sleep(ctx context.Context, d time.Duration) Reason {
 		return ""
 	case <-ctx.Done():
 		return reasonOf(ctx.Err())
-	case <-c.upstream.env.Closed:
+	case <-c.upstream.Closed():
 		return Closed
 	}
 }

@@ -53,8 +53,8 @@ type Result struct {
 
 // Attempt is one try of a protocol. The protocol embeds State and adds what it needs to send.
 type Attempt interface {
-	// State is the loop's part: the embedded State.
-	State() *State
+	// Core is the loop's part: the embedded State.
+	Core() *State
 	// Send picks through State.Pick, sends, and waits for the first end. ctx is the caller's. Called once.
 	Send(ctx context.Context) Result
 	// Discard drops what Send got, because another attempt follows or has won. Called at most once, after Send.

@@ -20,7 +20,7 @@ const FirstWait = 3 * time.Second
 // Env is what an Upstream needs of its owner.
 type Env struct {
 	Go      func(f func(context.Context))             // runs f in the background until the owner closes
-	Closed  <-chan struct{}                           // closed when the owner closes
+	Context context.Context                           // ends when the owner closes
 	Hooks   *Hooks                                    // nil: nobody listens
 	Told    func(e *health.Endpoint, c health.Change) // hears what health did
 	Refused func(e *health.Endpoint)                  // hears refused connections
@@ -73,7 +73,10 @@ func (u *Upstream) Policy() policy.Policy { return u.plan.Load().policy }
 func (u *Upstream) ConnectTimeout() time.Duration { return u.plan.Load().policy.ConnectTimeout }
 
 // Closed is closed when the upstream's owner closes: every wait selects on it.
-func (u *Upstream) Closed() <-chan struct{} { return u.env.Closed }
+func (u *Upstream) Closed() <-chan struct{} { return u.env.Context.Done() }
+
+// Context ends when the upstream's owner closes.
+func (u *Upstream) Context() context.Context { return u.env.Context }
 
 // Go runs f in the background; its context ends, and Close waits for it.
 func (u *Upstream) Go(f func(context.Context)) { u.env.Go(f) }
@@ -161,7 +164,7 @@ func (u *Upstream) await(ctx context.Context, until time.Duration) *Failure {
 	select {
 	case <-u.readyC:
 		return nil
-	case <-u.env.Closed:
+	case <-u.env.Context.Done():
 		return u.failure(Closed, nil)
 	case <-ctx.Done():
 		return u.unready(ctx.Err())
@@ -202,8 +205,8 @@ func (u *Upstream) failure(r Reason, err error) *Failure {
 	return &Failure{Reason: r, Target: u.target, Err: err}
 }
 
-// noEndpoints is the failure of a call that found the set empty.
-func (u *Upstream) noEndpoints() (Reason, error) {
+// NoEndpoints is why a call that finds the set empty fails.
+func (u *Upstream) NoEndpoints() (Reason, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return NoEndpoints, errors.New(u.empty)
