@@ -9,11 +9,12 @@ package health
 
 import "time"
 
-// epoch anchors the process's monotonic instants. Wall clock jumps never move them.
-var epoch = time.Now()
+// epoch anchors the process's monotonic instants. Wall clock jumps never move them. It lies far back, so that instants
+// are positive in a testing/synctest bubble as well, whose time begins at the year 2000, and 0 is long ago.
+var epoch = time.Now().Add(-100 * 365 * 24 * time.Hour)
 
-// Now is the present as a monotonic instant: nanoseconds since the process began. The edge calls it once per event
-// and passes the value in.
+// Now is the present as a monotonic instant: positive nanoseconds since an epoch of the process. The edge calls it once
+// per event and passes the value in.
 func Now() time.Duration { return time.Since(epoch) }
 
 // Time turns an instant into a time for people.
