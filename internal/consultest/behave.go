@@ -25,7 +25,7 @@ type Mode string
 // Modes of a [Behaviour].
 const (
 	Answer Mode = ""      // after Delay, with Status
-	Hang   Mode = "hang"  // answer nothing until the caller is gone or the behaviour changes
+	Hang   Mode = "hang"  // nothing until the caller is gone; when the behaviour changes first, execute and answer
 	Reset  Mode = "reset" // execute, then break the connection without an answer
 	Die    Mode = "die"   // execute, then end the process without an answer
 )
@@ -77,10 +77,10 @@ func (s *behaving) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	s.execute(r.Header.Get(CallIDHeader))
-	switch b.Mode {
-	case Die:
+	if b.Mode == Die {
 		os.Exit(1)
-	case Reset:
+	}
+	if b.Mode == Reset {
 		panic(http.ErrAbortHandler) // net/http's way to break the connection, over HTTP/1 and HTTP/2
 	}
 	w.WriteHeader(max(b.Status, http.StatusOK))

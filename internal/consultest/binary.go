@@ -121,7 +121,7 @@ func (b *build) once(ctx context.Context, w io.Writer) error {
 	if _, err := os.Stat(b.out); err == nil {
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Dir(b.out), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(b.out), 0o700); err != nil {
 		return fmt.Errorf("build %s: %w", b.name, err)
 	}
 	unlock, err := b.lock(ctx, w)
@@ -146,7 +146,7 @@ func (b *build) once(ctx context.Context, w io.Writer) error {
 
 // lock takes the build's file lock, saying so when it has to wait.
 func (b *build) lock(ctx context.Context, w io.Writer) (unlock func(), err error) {
-	f, err := os.OpenFile(b.out+".lock", os.O_CREATE|os.O_RDWR, 0o644)
+	f, err := os.OpenFile(b.out+".lock", os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}

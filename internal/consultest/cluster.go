@@ -3,9 +3,9 @@ package consultest
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 )
 
@@ -26,7 +26,7 @@ func StartCluster(t TB) []*Agent {
 	servers := make([]*Agent, size)
 	for i, p := range blocks {
 		c := config{server: append([]string{
-			"-server", "-bootstrap-expect", fmt.Sprint(size), "-data-dir", tempDir(t), "-retry-interval", "1s",
+			"-server", "-bootstrap-expect", strconv.Itoa(size), "-data-dir", tempDir(t), "-retry-interval", "1s",
 			"-hcl", "connect { enabled = true }", "-hcl", "performance { raft_multiplier = 1 }", // an election in 2 to 4 s instead of 12 to 19
 		}, join...)}
 		servers[i] = ownAgent(t, p, &c)

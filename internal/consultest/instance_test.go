@@ -54,8 +54,8 @@ func TestInstanceBehavesAsTold(t *testing.T) {
 		t.Errorf("told to reset: %v", err)
 	}
 
-	l := i.Ledger(t)
-	if l.Requests != 5 || l.Executed["a"] != 1 || l.Executed["b"] != 2 || l.Executed["c"] != 0 || l.Executed["d"] != 1 {
+	l := i.Ledger(t) // of "c" nothing can be said: whether the caller's leaving or the new behaviour is seen first
+	if l.Requests != 5 || l.Executed["a"] != 1 || l.Executed["b"] != 2 || l.Executed["d"] != 1 {
 		t.Errorf("ledger %+v", l)
 	}
 }
