@@ -4,43 +4,69 @@ package http_test
 
 import (
 	"context"
+	"net"
 	. "net/http"
 	"os"
+	"strings"
 	"sync"
+	"testing"
+
+	"github.com/onehop-go/onehop"
+	"github.com/onehop-go/onehop/httpclient"
+	"github.com/onehop-go/onehop/policy"
+	"github.com/onehop-go/onehop/resolver"
 )
 
-// wrapClient is called at the end of newClientServerTest. ONEHOP_NETHTTP names what is put around the transport.
+// wrapClient is called at the end of newClientServerTest. ONEHOP_NETHTTP=plain leaves the transport bare.
 func wrapClient(cst *clientServerTest) {
 	if os.Getenv("ONEHOP_NETHTTP") == "plain" {
 		return
 	}
-	rt := &lazyTransport{base: cst.tr, test: cst.t.Name(), build: func() RoundTripper { return copying{cst.tr} }}
+	rt := &lazyTransport{base: cst.tr, t: cst.t}
 	cst.c.Transport = rt
 	cst.t.Cleanup(rt.CloseIdleConnections)
 }
 
 // lazyTransport builds the wrapper at the first request, because tests change the base Transport after making the server.
 type lazyTransport struct {
-	base  *Transport
-	test  string
-	build func() RoundTripper
-	once  sync.Once
-	rt    RoundTripper
+	base *Transport
+	t    testing.TB
+	once sync.Once
+	rt   *httpclient.Transport
 }
 
 func (l *lazyTransport) RoundTrip(r *Request) (*Response, error) {
 	l.once.Do(func() {
-		l.rt = l.build()
-		record(l.test)
+		record(l.t.Name())
+		hop, err := onehop.New(onehop.WithResolver(itself{}), onehop.WithPolicies(policy.Static{}))
+		if err != nil {
+			panic(err)
+		}
+		l.rt = httpclient.NewTransport(hop, httpclient.WithTransport(l.base), httpclient.WithHosts(every))
+		l.t.Cleanup(func() { hop.Close() })
 	})
 	return l.rt.RoundTrip(r)
 }
 
 func (l *lazyTransport) CloseIdleConnections() {
 	l.base.CloseIdleConnections()
-	if c, ok := l.rt.(interface{ CloseIdleConnections() }); ok {
-		c.CloseIdleConnections()
+	if l.rt != nil {
+		l.rt.CloseIdleConnections()
 	}
+}
+
+// every says that each host is a service.
+func every(host string) (resolver.Target, bool) { return resolver.Target{Service: host}, true }
+
+// itself resolves a host to its own address.
+type itself struct{}
+
+func (itself) Watch(_ context.Context, t resolver.Target, publish func(resolver.Snapshot, error)) {
+	addr := t.Service
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		addr = net.JoinHostPort(strings.Trim(addr, "[]"), "80")
+	}
+	publish(resolver.Snapshot{Endpoints: []resolver.Endpoint{{Addr: addr}}, Origin: "test"}, nil)
 }
 
 // baseOf replaces the type assertion c.Transport.(*Transport) in net/http's tests.
@@ -59,17 +85,4 @@ func record(test string) {
 	}
 	defer f.Close()
 	f.WriteString(test + "\n")
-}
-
-// copying is the least a wrapper does: a shallow copy under another context.
-type copying struct{ rt RoundTripper }
-
-func (c copying) RoundTrip(r *Request) (*Response, error) {
-	ctx, cancel := context.WithCancel(r.Context())
-	context.AfterFunc(ctx, cancel)
-	resp, err := c.rt.RoundTrip(r.WithContext(ctx))
-	if resp != nil {
-		resp.Request = r
-	}
-	return resp, err
 }

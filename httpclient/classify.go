@@ -1,0 +1,165 @@
+package httpclient
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/onehop-go/onehop/internal/engine"
+	"github.com/onehop-go/onehop/internal/health"
+)
+
+// judgeResponse is what a response says about its endpoint, by its status and two headers.
+func judgeResponse(resp *http.Response, now time.Time) engine.Result {
+	r := engine.Result{Answer: true, Status: resp.StatusCode, Kind: engine.KindOfStatus(resp.StatusCode)}
+	switch resp.StatusCode {
+	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:
+		r.Outcome = health.Failed
+	case http.StatusServiceUnavailable:
+		r.Outcome = health.Overloaded
+	case http.StatusTooManyRequests:
+		r.Outcome = health.Pushback
+	default:
+		return r
+	}
+	if r.Outcome != health.Failed {
+		r.Pause = retryAfter(resp.Header.Get("Retry-After"), now)
+	}
+	r.Stop = resp.Header.Get("X-Envoy-Ratelimited") != ""
+	return r
+}
+
+// retryAfter reads seconds or a date (RFC 9110 10.2.3); 0 for what is neither, or past.
+func retryAfter(s string, now time.Time) time.Duration {
+	if s == "" {
+		return 0
+	}
+	if n, err := strconv.ParseUint(s, 10, 31); err == nil {
+		return time.Duration(n) * time.Second
+	}
+	if t, err := http.ParseTime(s); err == nil {
+		return max(0, t.Sub(now))
+	}
+	return 0
+}
+
+// facts are all that is known about an attempt that got no response.
+type facts struct {
+	err    error
+	cause  error // why the request's context has ended; nil: it has not
+	reader error // of the caller's body
+	late   time.Duration
+
+	unconnected bool // a connection was asked for and never got
+	unwritten   bool // a connection was got, and not even the headers written
+	untraced    bool // no connection was asked for: refused before the network, or by middleware that uses no net/http
+	stale       bool // over HTTP/1 on a connection used before, and no byte of an answer came
+	http1       bool
+	replayable  bool // net/http would send the request again by itself
+	rewindable  bool // the request can be sent again as it is
+}
+
+// judge is what the failure says about the endpoint, and whether the request was provably never processed.
+func (f *facts) judge() engine.Result {
+	r := engine.Result{Outcome: health.Ignored, Err: f.err}
+	if f.cause != nil {
+		return f.judgeEnded(r)
+	}
+	switch {
+	case f.reader != nil: // the caller's own
+	case f.unconnected:
+		f.judgeDial(&r)
+	case f.untraced && !fromNetwork(f.err): // a bad request: net/http refused it
+	case f.untraced:
+		r.Outcome, r.Kind = health.Failed, engine.Reset
+		r.Unsent = f.rewindable && isA[*dialError](f.err)
+	case f.unwritten:
+		r.Outcome, r.Kind, r.Unsent = health.Failed, engine.Reset, f.rewindable
+	case isTimeout(f.err): // ResponseHeaderTimeout of the base, TCP_USER_TIMEOUT
+		r.Outcome, r.Kind = health.Failed, engine.AttemptTimeout
+	case f.stale && !isA[*net.OpError](f.err): // the server had closed the idle connection
+		r.Kind = engine.Reset
+	default:
+		r.Outcome, r.Kind = health.Failed, engine.Reset
+	}
+	return r
+}
+
+// judgeEnded is of an attempt that one of us ended.
+func (f *facts) judgeEnded(r engine.Result) engine.Result {
+	r.Err, r.Late = f.cause, f.late
+	switch {
+	case f.cause == errGuard: //nolint:errorlint // ours, never wrapped
+		// Over HTTP/1 net/http sends a request that it would not replay again only where nothing of it had left.
+		r.Kind, r.Unsent = engine.Reset, f.http1 && !f.replayable && f.rewindable
+		r.Err = errors.Join(errGuard, unlessCanceled(f.err))
+	case f.cause == errConnect: //nolint:errorlint // ours, never wrapped
+		r.Outcome, r.Unsent = health.Failed, f.unconnected && f.rewindable
+	case f.cause == errAborted: //nolint:errorlint // ours, never wrapped
+		r.Ended = engine.ByLoop
+	case f.cause == errIdle: //nolint:errorlint // ours, never wrapped
+		r.Outcome, r.Kind = health.Failed, engine.Reset
+	case f.cause == engine.ErrAttemptTimeout: //nolint:errorlint // never wrapped
+		r.Ended = engine.ByTimer
+	case f.cause == engine.ErrTimeout: //nolint:errorlint // never wrapped
+		r.Ended = engine.ByDeadline
+	case errors.Is(f.cause, context.DeadlineExceeded):
+		r.Ended = engine.ByDeadline
+	default:
+		r.Ended = engine.ByCaller
+	}
+	return r
+}
+
+// judgeDial is of an attempt that got no connection: nothing was sent.
+func (f *facts) judgeDial(r *engine.Result) {
+	r.Unsent = f.rewindable
+	switch {
+	case isLocal(f.err): // says nothing about the endpoint
+	case isTimeout(f.err):
+		r.Outcome = health.Failed
+	default: // refused, unreachable, a TLS handshake that failed
+		r.Outcome = health.Refused
+	}
+}
+
+// isLocal says whether a connection failed for want of something of this machine's.
+func isLocal(err error) bool {
+	var errno syscall.Errno
+	if !errors.As(err, &errno) {
+		return false
+	}
+	switch errno {
+	case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL, syscall.ENETUNREACH, syscall.ENETDOWN:
+		return true
+	}
+	return false
+}
+
+// fromNetwork says whether an error is of a connection, and not of a request that was refused before any.
+func fromNetwork(err error) bool {
+	return isTimeout(err) || isA[net.Error](err) || isA[syscall.Errno](err) || isA[*dialError](err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}
+
+func isA[E error](err error) bool {
+	var e E
+	return errors.As(err, &e)
+}
+
+// unlessCanceled drops what only says that we cancelled.
+func unlessCanceled(err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, errGuard) {
+		return nil
+	}
+	return err
+}

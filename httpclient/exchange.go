@@ -1,0 +1,253 @@
+package httpclient
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/onehop-go/onehop/internal/engine"
+	"github.com/onehop-go/onehop/internal/health"
+)
+
+// exchange is one attempt: a request on the wire and its answer. It is the context, the request, the response's body and
+// the timer of the attempt in one allocation, because a call's price is mostly its allocations. It is never reused: a
+// transport may hold the request after RoundTrip has returned.
+type exchange struct {
+	engine.State
+	context.Context // of the request: the caller's, cancelable with a cause
+
+	call   *call
+	req    http.Request
+	resp   *http.Response
+	trace  httptrace.ClientTrace
+	wire   wire
+	clock  clock
+	upload *upload
+	body   responseBody
+	stop   func() bool // of the context.AfterFunc that ends an abandoned body
+	over   atomic.Bool // the second end has come
+
+	mu      sync.Mutex // cancel, aborted
+	cancel  context.CancelCauseFunc
+	aborted bool
+}
+
+// Why an attempt's context was cancelled, besides the engine's timeouts.
+var (
+	errGuard   = errors.New("httpclient: the connection broke and net/http would have sent the request again by itself")
+	errAborted = errors.New("httpclient: the attempt was given up")
+	errDone    = errors.New("httpclient: the attempt is over")
+)
+
+type exchangeKey struct{}
+
+// exchangeOf is the attempt a dial is made for; nil: none of ours.
+func exchangeOf(ctx context.Context) *exchange {
+	x, _ := ctx.Value(exchangeKey{}).(*exchange)
+	return x
+}
+
+// Value is the context's, and finds the exchange itself.
+func (x *exchange) Value(key any) any {
+	if key == (exchangeKey{}) {
+		return x
+	}
+	return x.Context.Value(key)
+}
+
+// Deadline of the request is the earlier of the caller's and the policy's.
+func (x *exchange) Deadline() (time.Time, bool) {
+	d, ok := x.Context.Deadline()
+	if x.State.Deadline == 0 {
+		return d, ok
+	}
+	if ours := health.Time(x.State.Deadline); !ok || ours.Before(d) {
+		return ours, true
+	}
+	return d, true
+}
+
+// Send implements engine.Attempt.
+func (x *exchange) Send(ctx context.Context) engine.Result {
+	if !x.Pick(nil) {
+		return engine.Result{NoPick: true}
+	}
+	ctx = x.Begun(ctx)
+	if err := x.prepare(ctx); err != nil {
+		x.finish()
+		return engine.Result{Outcome: health.Ignored, Err: err}
+	}
+	p := x.call.transport.poolOf(x)
+	x.wire.plainH2 = p.plainH2
+	resp, err := p.rt.RoundTrip(&x.req) //nolint:bodyclose // by the caller, or by Discard
+	x.clock.stopDial()
+	expired := !x.clock.answered(health.Now())
+	if err == nil && expired { // the timer was first: its word stands, as a late answer's would have been
+		resp.Body.Close() //nolint:errcheck,gosec // not read
+		err = context.Cause(x.Context)
+	}
+	if err != nil {
+		return x.failed(p, err)
+	}
+	x.resp = resp
+	if x.upload != nil {
+		x.upload.settle()
+	}
+	return x.answered()
+}
+
+// prepare makes the request of this attempt from the caller's, which stays as it is.
+func (x *exchange) prepare(ctx context.Context) error {
+	x.mu.Lock()
+	x.Context, x.cancel = context.WithCancelCause(ctx)
+	if x.aborted {
+		x.cancel(errAborted)
+	}
+	x.mu.Unlock()
+	x.wire.x = x
+	x.trace.GetConn = x.wire.getConn
+	x.trace.GotConn = x.wire.gotConn
+	x.trace.WroteHeaders = x.wire.progress
+	x.trace.GotFirstResponseByte = x.trace.WroteHeaders // one closure for both: see wire.progress
+	x.clock.start(x)
+
+	x.req = *x.call.req.WithContext(httptrace.WithClientTrace(x, &x.trace))
+	if x.Number > 1 {
+		x.req.Header = x.req.Header.Clone()
+		x.req.Header.Set("X-Envoy-Attempt-Count", strconv.Itoa(x.Number))
+	}
+	return x.attachBody()
+}
+
+// attachBody gives the attempt the caller's body, or a new copy of it once that was used.
+func (x *exchange) attachBody() error {
+	c := x.call
+	if !hasBody(c.req) {
+		return nil
+	}
+	if c.upload == nil {
+		c.upload = &upload{rc: c.req.Body}
+	}
+	if !c.upload.reuse(&x.clock) {
+		if c.req.GetBody == nil {
+			return errBodySpent
+		}
+		rc, err := c.req.GetBody()
+		if err != nil {
+			return err
+		}
+		c.upload = &upload{rc: rc, clock: &x.clock}
+	}
+	x.upload = c.upload
+	x.req.Body = x.upload
+	return nil
+}
+
+var errBodySpent = errors.New("httpclient: the request's body was read and has no GetBody")
+
+// answered is the first end of an attempt that got a response.
+func (x *exchange) answered() engine.Result {
+	r := judgeResponse(x.resp, time.Now())
+	return x.call.transport.reclassify(r, x.resp, nil)
+}
+
+// failed is the first end of an attempt that got none.
+func (x *exchange) failed(p *pool, err error) engine.Result {
+	f := x.facts(err)
+	r := f.judge()
+	if r.Outcome == health.Refused || f.unconnected && r.Outcome == health.Failed {
+		host := ""
+		if x.req.URL.Scheme == "https" {
+			host = x.req.URL.Hostname()
+		}
+		r.Redial = func(ctx context.Context) error { return p.probe(ctx, host) }
+	}
+	if x.upload != nil && !(r.Unsent && x.upload.untouched()) {
+		x.upload.settle()
+	}
+	x.finish()
+	return x.call.transport.reclassify(r, nil, err)
+}
+
+// facts gathers what is known about a failure.
+func (x *exchange) facts(err error) facts {
+	wire := x.wire.state()
+	f := facts{
+		err:         err,
+		unconnected: wire&asked != 0 && wire&got == 0,
+		unwritten:   wire&got != 0 && wire&wrote == 0,
+		untraced:    wire&asked == 0,
+		stale:       wire&(http1|reused) == http1|reused && wire&replied == 0,
+		http1:       wire&http1 != 0,
+		replayable:  replayable(x.call.req),
+		rewindable:  !hasBody(x.call.req) || x.call.req.GetBody != nil || x.upload.untouched(),
+		late:        x.clock.lateness(),
+	}
+	if x.Err() != nil {
+		f.cause = context.Cause(x.Context)
+	} else if canceled(x.call.req) {
+		f.cause = context.Canceled
+	}
+	if x.upload != nil {
+		f.reader = x.upload.failure()
+	}
+	return f
+}
+
+// Discard implements engine.Attempt: another attempt follows or has won.
+func (x *exchange) Discard() {
+	if x.resp == nil {
+		return
+	}
+	// The rest of a small answer is read so that its connection lives on; not more, and not for long.
+	t := time.AfterFunc(drainTime, func() { x.cancel(errAborted) })
+	_, _ = io.CopyN(io.Discard, x.resp.Body, drainSize)
+	t.Stop()
+	x.resp.Body.Close() //nolint:errcheck,gosec // what it says interests nobody
+	x.finish()
+}
+
+const (
+	drainSize = 16 << 10
+	drainTime = 50 * time.Millisecond
+)
+
+// Cancel implements engine.Attempt.
+func (x *exchange) Cancel() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.aborted = true
+	if x.cancel != nil {
+		x.cancel(errAborted)
+	}
+}
+
+// finish ends the attempt once, and releases what it holds.
+func (x *exchange) finish() bool {
+	if x.over.Swap(true) {
+		return false
+	}
+	if x.stop != nil {
+		x.stop()
+	}
+	x.release()
+	return true
+}
+
+func (x *exchange) release() {
+	x.clock.stop()
+	x.cancel(errDone)
+}
+
+// end is the second end: the body is over, and err, unless nil, is what broke it.
+func (x *exchange) end(err error, broken bool) {
+	if x.finish() {
+		x.End(err, broken)
+	}
+}

@@ -1,0 +1,162 @@
+package httpclient
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"time"
+)
+
+const (
+	// minIdleConns per endpoint: net/http's default of 2 makes every burst dial anew.
+	minIdleConns = 64
+	// maxIdleTime stays below what servers commonly use (60 s nginx, 5 s to 120 s others), so that most idle connections
+	// are closed by us and not under a request.
+	maxIdleTime = 30 * time.Second
+	// tlsSessions kept per endpoint: one is in use, a few more survive ticket rotation.
+	tlsSessions = 8
+)
+
+// pool is the http.Transport of one endpoint: its connections go to that endpoint and to nothing else, whatever the
+// URL's host says. So the URL, the Host header, resp.Request and the TLS name all stay the logical ones, two services that
+// follow one another on a port never share a connection, and an endpoint that is removed drains by itself.
+type pool struct {
+	transport *http.Transport
+	rt        http.RoundTripper // transport, or middleware around it
+	addr      string
+	plainH2   bool // speaks HTTP/2 without TLS: the protocol of a plain connection is not known
+	onDrain   func(*pool)
+}
+
+// dialer is what a pool dials with; the values are read at each dial.
+type dialer struct {
+	conns          *conns
+	connectTimeout func() time.Duration
+}
+
+func newPool(base *http.Transport, addr string, d dialer) *pool {
+	t := base.Clone()
+	t.Proxy = nil // one hop
+	forceHTTP2(t)
+	if t.TLSClientConfig == nil {
+		t.TLSClientConfig = &tls.Config{} //nolint:gosec // net/http's own default, TLS 1.2
+	}
+	// A cache of the base would be shared by all endpoints, and a ticket of one server means nothing to another.
+	t.TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(tlsSessions)
+	if t.MaxIdleConnsPerHost >= 0 { // negative: the base wants none
+		t.MaxIdleConnsPerHost = max(t.MaxIdleConnsPerHost, minIdleConns)
+	}
+	if t.MaxIdleConns > 0 {
+		t.MaxIdleConns = max(t.MaxIdleConns, t.MaxIdleConnsPerHost)
+	}
+	if t.IdleConnTimeout == 0 || t.IdleConnTimeout > maxIdleTime {
+		t.IdleConnTimeout = maxIdleTime
+	}
+	redirectDials(t, addr, d)
+	return &pool{transport: t, rt: t, addr: addr, plainH2: t.Protocols != nil && t.Protocols.UnencryptedHTTP2()}
+}
+
+// forceHTTP2 keeps the base's choice of protocols on a transport that has a DialContext of ours.
+func forceHTTP2(t *http.Transport) {
+	if t.TLSNextProto != nil && t.TLSNextProto["h2"] == nil {
+		return // the documented way to turn HTTP/2 off
+	}
+	// A base that went through http2.ConfigureTransport hands its own HTTP/2 pool to every clone: all endpoints would
+	// share the connections of one. nil makes net/http set up a pool for this transport alone.
+	t.TLSNextProto = nil
+	// With a custom DialContext net/http leaves HTTP/2 out unless told.
+	t.ForceAttemptHTTP2 = true
+}
+
+// redirectDials sends every dial of t to addr, through whichever dialer the base had.
+func redirectDials(t *http.Transport, addr string, d dialer) {
+	dial := t.DialContext
+	if dial == nil {
+		if old := t.Dial; old != nil { //nolint:staticcheck // deprecated, and still called by net/http where it is set
+			dial = func(_ context.Context, network, addr string) (net.Conn, error) { return old(network, addr) }
+		} else {
+			dial = defaultDialer.DialContext
+		}
+	}
+	t.DialContext = d.to(addr, dial)
+	t.Dial = nil //nolint:staticcheck // see above
+	// A TLS dialer of the base bypasses DialContext for https.
+	dialTLS := t.DialTLSContext
+	if old := t.DialTLS; dialTLS == nil && old != nil { //nolint:staticcheck // see above
+		dialTLS = func(_ context.Context, network, addr string) (net.Conn, error) { return old(network, addr) }
+	}
+	t.DialTLS = nil //nolint:staticcheck // see above
+	if dialTLS != nil {
+		t.DialTLSContext = d.to(addr, dialTLS)
+	}
+}
+
+type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// to returns a dial that goes to addr whatever it is asked for, within connect_timeout.
+func (d dialer) to(addr string, dial dialFunc) dialFunc {
+	return func(ctx context.Context, network, _ string) (net.Conn, error) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		if timeout := d.connectTimeout(); timeout > 0 {
+			var stop context.CancelFunc
+			ctx, stop = context.WithTimeout(ctx, timeout)
+			defer stop()
+			if x := exchangeOf(ctx); x != nil {
+				x.clock.dialing(timeout)
+			}
+		}
+		defer context.AfterFunc(d.conns.ctx, cancel)()
+		conn, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, &dialError{err}
+		}
+		return d.conns.track(conn), nil
+	}
+}
+
+// dialError marks the error of a dial: nothing of the request was sent.
+type dialError struct{ err error }
+
+func (e *dialError) Error() string { return e.err.Error() }
+func (e *dialError) Unwrap() error { return e.err }
+
+// Timeout as net.Error has it.
+func (e *dialError) Timeout() bool { return isTimeout(e.err) }
+
+// Temporary as net.Error has it.
+func (e *dialError) Temporary() bool { return false }
+
+// Drain implements the engine's attachment: the endpoint is gone. Idle connections close now; one in use closes when its
+// body ends, because net/http keeps no connection after CloseIdleConnections until the next request.
+func (p *pool) Drain() {
+	p.transport.CloseIdleConnections()
+	if p.onDrain != nil {
+		p.onDrain(p)
+	}
+}
+
+// probe connects as an attempt would, TLS included when host is not empty, and hangs up.
+func (p *pool) probe(ctx context.Context, host string) error {
+	if host != "" && p.transport.DialTLSContext != nil {
+		conn, err := p.transport.DialTLSContext(ctx, "tcp", p.addr)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	}
+	conn, err := p.transport.DialContext(ctx, "tcp", p.addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close() //nolint:errcheck // nothing was sent on it
+	if host == "" {
+		return nil
+	}
+	config := p.transport.TLSClientConfig.Clone()
+	if config.ServerName == "" {
+		config.ServerName = host
+	}
+	return tls.Client(conn, config).HandshakeContext(ctx)
+}
