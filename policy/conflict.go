@@ -1,0 +1,125 @@
+package policy
+
+import (
+	"fmt"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// order says that one duration of a T must not pass another.
+type order[T any] struct {
+	low, high string // their paths below the T
+	of        func(v *T) (low, high *time.Duration)
+	below     bool // low must stay below high; and 0 is no limit for either
+}
+
+var settingsOrders = []order[Settings]{
+	{"attempt_timeout", "timeout", func(s *Settings) (low, high *time.Duration) { return &s.AttemptTimeout, &s.Timeout }, true},
+	{"retry.backoff.initial", "retry.backoff.max", func(s *Settings) (low, high *time.Duration) {
+		return &s.Retry.Backoff.Initial, &s.Retry.Backoff.Max
+	}, false},
+}
+
+var upstreamOrders = []order[Policy]{
+	{"circuit_breaker.open_for", "circuit_breaker.max_open_for", func(p *Policy) (low, high *time.Duration) {
+		return &p.CircuitBreaker.OpenFor, &p.CircuitBreaker.MaxOpenFor
+	}, false},
+}
+
+// broken says what is wrong with v; "": nothing.
+func (o order[T]) broken(v T) string {
+	low, high := o.of(&v)
+	switch {
+	case o.below && *low > 0 && *high > 0 && *low >= *high:
+		return fmt.Sprintf("%s is not below %s, %s", plain(*low), o.high, plain(*high))
+	case !o.below && *low > *high:
+		return fmt.Sprintf("%s is above %s, %s", plain(*low), o.high, plain(*high))
+	}
+	return ""
+}
+
+// keep clamps low to the nearest value that may stand beside high, and reports whether it had to.
+func (o order[T]) keep(v *T) bool {
+	if o.broken(*v) == "" {
+		return false
+	}
+	low, high := o.of(v)
+	*low = *high
+	if o.below {
+		*low = *high - minDuration // 0 where high is the least there is: then there is no room for a limit of its own
+		if *low < minDuration {
+			*low = 0
+		}
+	}
+	return true
+}
+
+// settle keeps the orders of what at ("": the document, else a route of it) has become, where layers broke them: an edit
+// of a layer must not invalidate those above. What one document says against itself stays, for validation to refuse.
+func settle[T any](d *decoder, at string, v *T, orders []order[T]) {
+	for _, o := range orders {
+		low, high := d.said(at, o.low), d.said(at, o.high)
+		if low == nil || high == nil {
+			clamp(d, at, v, o, first(low, high))
+		}
+	}
+}
+
+// clamp keeps one order of what at has become, and warns at the place n when it had to.
+func clamp[T any](d *decoder, at string, v *T, o order[T], n *yaml.Node) {
+	message := o.broken(*v)
+	if o.keep(v) {
+		d.warn(n, join(at, o.low), message+": "+o.now(*v))
+	}
+}
+
+// now says what a clamped value has become.
+func (o order[T]) now(v T) string {
+	low, _ := o.of(&v)
+	return fmt.Sprintf("one of them comes from a layer below, so %s is taken as %s", o.low, plain(*low))
+}
+
+// said is the node of this document that a setting of at comes from; nil when it comes from a layer below.
+func (d *decoder) said(at, name string) *yaml.Node {
+	return first(d.set[join(at, name)], d.set[name])
+}
+
+func first(nodes ...*yaml.Node) *yaml.Node {
+	for _, n := range nodes {
+		if n != nil {
+			return n
+		}
+	}
+	return nil
+}
+
+// warnTight warns when the attempts of s cannot all be made: each may run to attempt_timeout and is followed by a pause,
+// and timeout ends it all. Only where this document had a say, and once.
+func (d *decoder) warnTight(at string, s Settings) {
+	if s.Timeout == 0 || s.AttemptTimeout == 0 || s.AttemptTimeout >= s.Timeout {
+		return
+	}
+	for _, name := range []string{"attempt_timeout", "timeout", "retry.max_attempts", "retry.backoff.initial", "retry.backoff.max", "retry.backoff.multiplier"} {
+		path := join(at, name)
+		n, fit := d.set[path], attemptsThatFit(s)
+		if n != nil && fit < s.Retry.MaxAttempts {
+			d.warn(n, path, fmt.Sprintf("only %d of %d attempts fit into timeout, %s, when each lasts for attempt_timeout, %s",
+				fit, s.Retry.MaxAttempts, plain(s.Timeout), plain(s.AttemptTimeout)))
+			return
+		}
+	}
+}
+
+// attemptsThatFit counts the attempts that begin before Timeout when each runs to AttemptTimeout, without jitter.
+func attemptsThatFit(s Settings) int {
+	begin, pause := time.Duration(0), s.Retry.Backoff.Initial
+	for n := 1; n < s.Retry.MaxAttempts; n++ {
+		begin += s.AttemptTimeout + pause
+		if begin >= s.Timeout {
+			return n
+		}
+		pause = min(time.Duration(float64(pause)*s.Retry.Backoff.Multiplier), s.Retry.Backoff.Max)
+	}
+	return s.Retry.MaxAttempts
+}
