@@ -46,9 +46,9 @@ func (s *Set) newBreaker(e *Endpoint) *breaker {
 func (s *Set) shouldTrip(e *Endpoint, c gobreaker.Counts) bool {
 	set := s.settings.Load().CircuitBreaker
 	now := Now()
-	row := int(e.consec.Load()) >= set.ConsecutiveFailures && now-time.Duration(e.lastOK.Load()) >= spread
+	row := set.ConsecutiveFailures > 0 && int(e.consec.Load()) >= set.ConsecutiveFailures && now-time.Duration(e.lastOK.Load()) >= spread
 	n := c.TotalSuccesses + c.TotalFailures
-	share := int(n) >= set.MinRequests && float64(c.TotalFailures) >= set.FailureRatio*float64(n)
+	share := set.FailureRatio > 0 && int(n) >= set.MinRequests && float64(c.TotalFailures) >= set.FailureRatio*float64(n)
 	if !row && !share {
 		return false
 	}

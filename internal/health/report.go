@@ -7,7 +7,9 @@ const stall = 100 * time.Millisecond
 
 // Report is the first end of an attempt at e. It must be called once for each, and says what the outcome counted as.
 func (s *Set) Report(e *Endpoint, r Report) Outcome {
-	r.Outcome = s.unstalled(r)
+	if s.stalledIn(r) {
+		return Ignored // nothing of it says anything, its time included
+	}
 	switch r.Outcome {
 	case OK:
 		s.succeeded(e, r)
@@ -21,20 +23,17 @@ func (s *Set) Report(e *Endpoint, r Report) Outcome {
 	return r.Outcome
 }
 
-// unstalled is the outcome, or Ignored where we ourselves stood still after the attempt began.
-func (s *Set) unstalled(r Report) Outcome {
+// stalledIn says whether the attempt went wrong in a time in which we ourselves stood still.
+func (s *Set) stalledIn(r Report) bool {
 	if r.Late > stall && int64(r.Now) > s.stalled.Load() {
 		s.stalled.Store(int64(r.Now))
 	}
-	if r.Outcome.bad() && int64(r.Start) < s.stalled.Load() {
-		return Ignored
-	}
-	return r.Outcome
+	return r.Outcome.bad() && int64(r.Start) < s.stalled.Load()
 }
 
 func (s *Set) succeeded(e *Endpoint, r Report) {
 	ms := millis(r.Now)
-	if !r.Unsampled && int64(r.Start) > e.dialed.Load() {
+	if !r.Unsampled && int64(r.Start) > e.dialed.Load() && int64(r.Start) >= s.stalled.Load() {
 		took := (r.Now - r.Start).Seconds()
 		e.latency.sample(ms, took)
 		s.service.Sample(took)
