@@ -1,0 +1,392 @@
+package health
+
+import (
+	"context"
+	"math"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+)
+
+// openFor is how long e will stay open from now on.
+func openFor(e *Endpoint) time.Duration { return time.Duration(e.retryAt.Load()) - Now() }
+
+func within(t *testing.T, what string, d, around time.Duration) {
+	t.Helper()
+	if lo, hi := around*8/10, around*12/10; d < lo || d > hi {
+		t.Errorf("%s: %v, want %v to %v", what, d, lo, hi)
+	}
+}
+
+func TestOpenTimeGrowsAndIsBounded(t *testing.T) {
+	inWorld(t, 3, func(t *testing.T, w *world) {
+		e := w.e(0)
+		w.trip(e)
+		for i, want := range []time.Duration{5, 10, 20, 40, 60, 60, 60} {
+			within(t, "opening", openFor(e), want*time.Second)
+			time.Sleep(openFor(e))
+			done := w.begin(Now(), e)
+			if done == nil {
+				t.Fatalf("opening %d: no probe", i)
+			}
+			done(Failed)
+		}
+	})
+}
+
+func TestOpenTimeIsForgottenAfterACalmTime(t *testing.T) {
+	for _, row := range []struct {
+		calm time.Duration
+		want time.Duration
+	}{{calmAfter, 10 * time.Second}, {calmAfter + 1, 5 * time.Second}} {
+		inWorld(t, 3, func(t *testing.T, w *world) {
+			e := w.e(0)
+			w.open(Now(), e, nil)
+			w.close(Now(), e)
+			time.Sleep(row.calm)
+			w.open(Now(), e, nil)
+			within(t, "second opening", openFor(e), row.want)
+		})
+	}
+}
+
+func TestOpenTimeIsSpread(t *testing.T) {
+	lo, hi := 1.0, 1.0
+	for range 1000 {
+		f := float64(jitter(time.Second)) / float64(time.Second)
+		lo, hi = min(lo, f), max(hi, f)
+	}
+	if lo < 0.8 || lo > 0.82 || hi > 1.2 || hi < 1.18 {
+		t.Errorf("jitter is %.3f to %.3f, want .8 to 1.2", lo, hi)
+	}
+}
+
+func TestTheWholeListWhenNoneIsAvailable(t *testing.T) {
+	inWorld(t, 3, func(t *testing.T, w *world) {
+		for i := range 3 {
+			w.refuse(w.e(i), refusing)
+		}
+		if n := len(w.View().Available); n != 0 {
+			t.Fatalf("%d available", n)
+		}
+		for i := range 3 {
+			if d := openFor(w.e(i)); d > 1200*time.Millisecond {
+				t.Errorf("probe of %d in %v though nothing is available, want about 1 s", i, d)
+			}
+		}
+		seen := map[*Endpoint]bool{}
+		for range 100 {
+			e, _ := w.Pick(Now(), w.View(), Want{})
+			seen[e] = true
+		}
+		if len(seen) != 3 {
+			t.Errorf("%d of 3 endpoints are used", len(seen))
+		}
+		if got := w.Open(); len(got) != 3 {
+			t.Errorf("Open lists %d", len(got))
+		}
+	})
+}
+
+func TestDialProbe(t *testing.T) {
+	inWorld(t, 3, func(t *testing.T, w *world) {
+		e, err := w.e(0), errDial
+		dials := 0
+		redial := func(context.Context) error { dials++; return err }
+		w.refuse(e, redial)
+		pick := func(n int) {
+			for range n {
+				got, probe := w.Pick(Now(), w.View(), Want{Probe: true})
+				if got == e || probe != nil {
+					t.Fatal("a call was risked on an endpoint that a dial had opened")
+				}
+			}
+			synctest.Wait()
+		}
+		pick(100)
+		if dials != 1 {
+			t.Fatalf("%d dials before the time was over", dials)
+		}
+		time.Sleep(openFor(e))
+		pick(100)
+		if dials != 2 || e.Available() {
+			t.Fatalf("%d dials, available %v; want one probe that failed", dials, e.Available())
+		}
+		within(t, "after a failed probe", openFor(e), 10*time.Second)
+		err = nil
+		time.Sleep(openFor(e))
+		w.Pick(Now(), w.View(), Want{})
+		synctest.Wait()
+		if !e.Available() {
+			t.Error("still open after a dial that connected")
+		}
+	})
+}
+
+// awaitProbe lets e's open time pass, and hands out the probe: that of the next call, or of the one that the ration allows.
+func (w *world) awaitProbe(e *Endpoint) func(Outcome) {
+	w.t.Helper()
+	time.Sleep(openFor(e))
+	for range probeShare + 1 {
+		if got, probe := w.Pick(Now(), w.View(), Want{Probe: true}); probe != nil && got == e {
+			return probe
+		}
+	}
+	w.t.Fatalf("no probe of %s", e.Addr())
+	return nil
+}
+
+func TestProbeByACall(t *testing.T) {
+	for _, row := range []struct {
+		outcome   Outcome
+		available bool
+	}{{OK, true}, {Failed, false}, {Refused, false}, {Overloaded, false}, {Ignored, false}, {Pushback, false}} {
+		t.Run(row.outcome.String(), func(t *testing.T) {
+			inWorld(t, 3, func(t *testing.T, w *world) {
+				e := w.e(0)
+				w.trip(e)
+				probe := w.awaitProbe(e)
+				if got, again := w.Pick(Now(), w.View(), Want{Probe: true}); got == e || again != nil {
+					t.Fatal("two probes at a time")
+				}
+				probe(row.outcome)
+				if e.Available() != row.available {
+					t.Fatalf("available = %v, want %v", e.Available(), row.available)
+				}
+				switch row.outcome {
+				case OK:
+				case Ignored, Pushback:
+					if d := openFor(e); d > 0 {
+						t.Errorf("due in %v after a probe that said nothing, want at once", d)
+					}
+					for range probeShare - 1 { // rationed all the same; one pick was made above
+						if got, _ := w.Pick(Now(), w.View(), Want{Probe: true}); got == e {
+							t.Fatal("a probe within 50 calls of the last one")
+						}
+					}
+					w.awaitProbe(e)(OK)
+					if !e.Available() {
+						t.Error("the next probe did not close it: gobreaker's slot was not freed")
+					}
+				default:
+					within(t, "after a failed probe", openFor(e), 10*time.Second)
+				}
+			})
+		})
+	}
+}
+
+func TestProbesAreRationed(t *testing.T) {
+	inWorld(t, 10, func(t *testing.T, w *world) {
+		for i := range 5 {
+			w.trip(w.e(i))
+		}
+		time.Sleep(10 * time.Second)
+		probes, calls := 0, 0
+		for range 5*probeShare + 4 {
+			calls++
+			if _, probe := w.Pick(Now(), w.View(), Want{Probe: true}); probe != nil {
+				probe(Failed)
+				probes++
+			}
+		}
+		if probes != 5 {
+			t.Errorf("%d probes in %d calls, want 5", probes, calls)
+		}
+	})
+}
+
+func TestNoProbeByACallThatMustNot(t *testing.T) {
+	inWorld(t, 3, func(t *testing.T, w *world) {
+		e := w.e(0)
+		w.trip(e)
+		time.Sleep(time.Minute)
+		for range 200 {
+			if got, probe := w.Pick(Now(), w.View(), Want{}); got == e || probe != nil {
+				t.Fatal("a call that may not be repeated was risked")
+			}
+		}
+		set := settings()
+		set.Apply = false
+		w.Configure(set)
+		for range 200 {
+			if _, probe := w.Pick(Now(), w.View(), Want{Probe: true}); probe != nil {
+				t.Fatal("probe though breakers are only observed")
+			}
+		}
+	})
+}
+
+func TestProbeThatNeverReports(t *testing.T) {
+	inWorld(t, 3, func(t *testing.T, w *world) {
+		e := w.e(0)
+		w.trip(e)
+		lost := w.awaitProbe(e)
+		time.Sleep(probeTimeout)
+		w.Pick(Now(), w.View(), Want{})
+		if s := e.state.Load(); s != open {
+			t.Fatalf("state %d after 30 s without a report, want open", s)
+		}
+		within(t, "next probe", openFor(e), 10*time.Second)
+		lost(OK)
+		if e.Available() {
+			t.Error("the report of a probe that had failed already closed it")
+		}
+		w.awaitProbe(e)(OK)
+		if !e.Available() {
+			t.Error("the next probe could not close it")
+		}
+	})
+}
+
+func TestCloseByALateOK(t *testing.T) {
+	inWorld(t, 3, func(t *testing.T, w *world) {
+		e := w.e(0)
+		early := Now()
+		time.Sleep(time.Millisecond)
+		w.trip(e)
+		w.Report(e, Report{Outcome: OK, Start: early, Now: Now()})
+		if e.Available() {
+			t.Fatal("an attempt begun before the opening closed it")
+		}
+		w.Report(e, Report{Outcome: OK, Start: Now(), Now: Now()})
+		if !e.Available() {
+			t.Fatal("an ok of an attempt begun after the opening did not close it")
+		}
+		now := Now()
+		if s := e.Success(now); s != 0.5 {
+			t.Errorf("success %v after the re-admission, want .5", s)
+		}
+		if e.breaker.Load() != nil || e.consec.Load() != 0 || e.since.Load() != int64(now) {
+			t.Error("re-admitted, but not made new")
+		}
+	})
+}
+
+func TestLateResultsReachADeadBreaker(t *testing.T) {
+	inWorld(t, 3, func(t *testing.T, w *world) {
+		e := w.e(0)
+		w.trip(e)
+		probe := w.awaitProbe(e)
+		w.Report(e, Report{Outcome: OK, Start: Now(), Now: Now()}) // closed by another call
+		probe(Failed)
+		if !e.Available() {
+			t.Error("the verdict of a probe that was overtaken opened it again")
+		}
+	})
+}
+
+func TestTheBreakerGoesAfterAQuietWindow(t *testing.T) {
+	inWorld(t, 3, func(t *testing.T, w *world) {
+		e := w.e(0)
+		w.report(e, OK)
+		if e.breaker.Load() != nil {
+			t.Fatal("a breaker without a failure")
+		}
+		w.report(e, Failed)
+		w.report(e, OK)
+		if e.breaker.Load() == nil {
+			t.Fatal("no breaker right after a failure")
+		}
+		time.Sleep(settings().CircuitBreaker.Window + bucket)
+		w.report(e, OK)
+		if e.breaker.Load() != nil {
+			t.Error("the breaker outlived its window")
+		}
+	})
+}
+
+func TestThresholdsReloadWithStateIntact(t *testing.T) {
+	inWorld(t, 3, func(t *testing.T, w *world) {
+		w.fail(w.e(0), 6)
+		if w.e(0).Available() {
+			t.Fatal("did not open")
+		}
+		set := settings()
+		set.CircuitBreaker.ConsecutiveFailures = 3
+		w.Configure(set)
+		if w.e(0).Available() {
+			t.Error("closed by a new policy")
+		}
+		w.fail(w.e(1), 3)
+		if w.e(1).Available() {
+			t.Error("the new threshold is not obeyed")
+		}
+	})
+}
+
+func TestTold(t *testing.T) {
+	inWorld(t, 3, func(t *testing.T, w *world) {
+		e := w.e(0)
+		w.trip(e)
+		w.awaitProbe(e)(Failed) // open for longer is no change
+		time.Sleep(time.Second)
+		w.report(e, OK)
+		w.Update(Now(), members(3)[1:])
+		want := []string{"e0:80 opened", "e0:80 closed", "e0:80 drained"}
+		if !slices.Equal(w.told, want) {
+			t.Errorf("told %q, want %q", w.told, want)
+		}
+	})
+}
+
+func TestGobreakerStaysClosedOnTheHealthyWay(t *testing.T) {
+	inWorld(t, 2, func(t *testing.T, w *world) {
+		w.report(w.e(0), Failed)
+		b := w.e(0).breaker.Load()
+		if b.State() != gobreaker.StateClosed {
+			t.Errorf("state %v after one failure", b.State())
+		}
+	})
+}
+
+func TestCost(t *testing.T) {
+	const now = time.Minute
+	base := func(change func(e *Endpoint)) *Endpoint {
+		e := newEndpoint(&members(1)[0], 0)
+		e.latency.sample(millis(now), 0.02)
+		change(e)
+		return e
+	}
+	const service, slow = 0.5, 10 * time.Second
+	rows := []struct {
+		name string
+		e    *Endpoint
+		want float64
+	}{
+		{"plain", base(func(*Endpoint) {}), 0.02},
+		{"three in flight", base(func(e *Endpoint) { e.inflight.Store(3) }), 0.08},
+		{"half its latency after 10 s ln 2", base(func(e *Endpoint) { e.latency.word.Store(pack(0.02, millis(now-6931*time.Millisecond))) }), 0.01},
+		{"no sample: the service's", base(func(e *Endpoint) { e.latency = latency{} }), 0.5},
+		{"weight 4", base(func(e *Endpoint) { m := members(1)[0]; m.Weight = 4; e.info.Store(&m) }), 0.005},
+		{"weight 0 is 1", base(func(e *Endpoint) { m := members(1)[0]; m.Weight = 0; e.info.Store(&m) }), 0.02},
+		{"half its successes", base(func(e *Endpoint) { e.failures.set(millis(now), 0.5) }), 0.08},
+		{"no success: 400 times", base(func(e *Endpoint) { e.failures.set(millis(now), 1) }), 8},
+		{"a newcomer", base(func(e *Endpoint) { e.since.Store(int64(now)) }), 0.2},
+		{"half way up", base(func(e *Endpoint) { e.since.Store(int64(now - slow/2)) }), 0.04},
+		{"grown up", base(func(e *Endpoint) { e.since.Store(int64(now - slow)) }), 0.02},
+		{"asked for a pause", base(func(e *Endpoint) { e.Pause(now + 1) }), 0.02 * pausedCost},
+		{"the pause is over", base(func(e *Endpoint) { e.Pause(now) }), 0.02},
+	}
+	for _, row := range rows {
+		if got := row.e.cost(now, service, slow); math.Abs(got-row.want) > 1e-3*row.want {
+			t.Errorf("%s: cost %v, want %v", row.name, got, row.want)
+		}
+	}
+	grown := base(func(e *Endpoint) { e.since.Store(int64(now - slow)) })
+	if grown.cost(now, service, slow); grown.since.Load() != 0 {
+		t.Error("a grown endpoint still pays for its ramp")
+	}
+}
+
+func TestPauseNeverShortens(t *testing.T) {
+	e := newEndpoint(&members(1)[0], 0)
+	e.Pause(time.Minute)
+	e.Pause(time.Second)
+	if got := time.Duration(e.paused.Load()); got != time.Minute {
+		t.Errorf("paused until %v, want 1m", got)
+	}
+}
