@@ -28,7 +28,7 @@ type Endpoint struct {
 	Zone       string            // "" unknown
 	Weight     int               // relative share of calls; 0 means 1
 	Status     Status            // "" means Passing
-	Started    time.Time         // start of this incarnation; zero: unknown. A change under the same identity is a rebirth
+	Started    time.Time         // start of this incarnation; zero: unknown. Another value under the same identity is a rebirth
 	Tags       []string          // as registered
 	Meta       map[string]string // as registered with the service
 }

@@ -53,6 +53,9 @@ type Meta struct {
 	Plain       bool   // no index and no cache: leader, staleness and rights can be judged
 	Filtered    bool   // the token lacks rights: parts were left out
 	DefaultDeny bool   // ACL default policy; true when not known
+
+	// Age is how old the answer was: since the answering server last heard of its leader, or in the agent's cache.
+	Age time.Duration
 }
 
 var errIndex = errors.New("X-Consul-Index")
@@ -63,6 +66,7 @@ func readMeta(h http.Header) (Meta, error) {
 		Filtered:    h.Get("X-Consul-Results-Filtered-By-ACLs") == "true",
 		DefaultDeny: h.Get("X-Consul-Default-Acl-Policy") != "allow",
 	}
+	m.Age = max(units(h, "X-Consul-Lastcontact", time.Millisecond), units(h, "Age", time.Second))
 	text := h.Get("X-Consul-Index")
 	index, err := strconv.ParseUint(text, 10, 64)
 	if err != nil || index == 0 {
@@ -70,4 +74,13 @@ func readMeta(h http.Header) (Meta, error) {
 	}
 	m.Index = index
 	return m, nil
+}
+
+// units reads a header that counts units of time; absent or senseless is 0.
+func units(h http.Header, name string, unit time.Duration) time.Duration {
+	n, err := strconv.ParseUint(h.Get(name), 10, 32)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(n) * unit //nolint:gosec // 32 bits
 }

@@ -20,7 +20,8 @@ const (
 	Unreachable Kind = "unreachable"  // no answer: connection, TLS, time limit
 	Denied      Kind = "denied"       // the token lacks a right, or is unknown
 	Server      Kind = "server error" // 429 and 5xx: no leader, overloaded, a bad filter
-	Malformed   Kind = "malformed"    // an answer that is not Consul's
+	Malformed   Kind = "malformed"    // an answer that is not Consul's, or cannot be true
+	Refused     Kind = "refused"      // any other status: no such prepared query, an unknown parameter
 )
 
 // Error is a failed read. Its text names the agent's address and never a token or a value.
@@ -105,10 +106,12 @@ func kindOf(err error, status int) Kind {
 		return Denied
 	case status == http.StatusTooManyRequests, status >= 500:
 		return Server
-	case status == http.StatusOK && isTransport(err):
+	case isTransport(err):
 		return Unreachable // the answer broke off, or its time ended
-	default:
+	case status == http.StatusOK || status < 400:
 		return Malformed
+	default:
+		return Refused
 	}
 }
 

@@ -17,7 +17,8 @@ type Turn struct {
 	client *Client
 	watch  *watch
 	rest   time.Duration
-	bad    error // the index of a good answer was none
+	wait   time.Duration // of a blocking query; 0: the settings'
+	bad    error         // the index of a good answer was none
 }
 
 // watch is the state of one loop.
@@ -55,56 +56,66 @@ func (c *Client) Watch(ctx context.Context, step func(context.Context, *Turn) er
 	}
 }
 
-// Rest makes the next turn wait d, for what cannot block.
+// Rest makes the next turn begin after d, for what cannot block.
 func (t *Turn) Rest(d time.Duration) { t.rest = d }
 
-// Request is one read: options filled with consistency and index go in, an error comes out.
+// LimitWait makes Next block no longer than d.
+func (t *Turn) LimitWait(d time.Duration) { t.wait = d }
+
+// Request makes one read with the options it is given.
 type Request func(*api.QueryOptions) error
 
-// Next sends the watch's own read: blocking where the index is believed, else plain. mode is asked for in addition.
+// Next is the watch's own read: blocking where the index is believed and a place to block is free, else plain.
 func (t *Turn) Next(ctx context.Context, subject string, mode Mode, request Request) (Meta, error) {
-	c, w := t.client, t.watch
-	if err := sleep(ctx, w.pace.take(time.Now())); err != nil {
-		return Meta{}, err
+	cursor := &t.watch.cursor
+	meta, asked, err := t.read(ctx, subject, mode, cursor.next(time.Now()), request)
+	if errors.Is(err, errIndex) {
+		t.bad, err = err, nil
 	}
-	index := w.cursor.next(time.Now())
+	if err == nil {
+		cursor.took(time.Now(), asked, meta.Index, rand.Float64()) //nolint:gosec // jitter
+	}
+	return meta, err
+}
+
+// Poll is the watch's own read of what knows no blocking.
+func (t *Turn) Poll(ctx context.Context, subject string, mode Mode, request Request) (Meta, error) {
+	meta, _, err := t.read(ctx, subject, mode, 0, request)
+	if errors.Is(err, errIndex) {
+		err = nil
+	}
+	return meta, err
+}
+
+// Confirm is a plain, consistent read: no index, no cache, answered by the leader.
+func (t *Turn) Confirm(ctx context.Context, subject string, request Request) (Meta, error) {
+	return t.Poll(ctx, subject, Consistent, request)
+}
+
+// read waits for the pace and a place, and sends. It tells the index it asked with.
+func (t *Turn) read(ctx context.Context, subject string, mode Mode, index uint64, request Request) (Meta, uint64, error) {
+	c := t.client
+	if err := sleep(ctx, t.watch.pace.take(time.Now())); err != nil {
+		return Meta{}, 0, err
+	}
 	block, leave, err := c.lanes.enter(ctx, index > 0)
 	if err != nil {
-		return Meta{}, err
+		return Meta{}, 0, err
 	}
 	defer leave()
 	if !block {
 		index = 0
 	}
 	q := &api.QueryOptions{WaitIndex: index, AllowStale: mode == Stale, RequireConsistent: mode == Consistent, UseCache: mode == Cached}
+	if index > 0 {
+		q.WaitTime = c.settings.wait
+		if t.wait > 0 {
+			q.WaitTime = min(q.WaitTime, t.wait)
+		}
+	}
 	meta, err := c.send(ctx, subject, q, request)
-	if errors.Is(err, errIndex) {
-		t.bad, err = err, nil
-	}
-	if err == nil {
-		meta.Plain = index == 0 && mode != Cached
-		w.cursor.took(time.Now(), index, meta.Index, rand.Float64()) //nolint:gosec // jitter
-	}
-	return meta, err
-}
-
-// Confirm sends a plain, consistent read: no index, no cache, answered by the leader.
-func (t *Turn) Confirm(ctx context.Context, subject string, request Request) (Meta, error) {
-	c := t.client
-	if err := sleep(ctx, t.watch.pace.take(time.Now())); err != nil {
-		return Meta{}, err
-	}
-	_, leave, err := c.lanes.enter(ctx, false)
-	if err != nil {
-		return Meta{}, err
-	}
-	defer leave()
-	meta, err := c.send(ctx, subject, &api.QueryOptions{RequireConsistent: true}, request)
-	if errors.Is(err, errIndex) {
-		err = nil // whether this index is one does not matter: it is not used
-	}
-	meta.Plain = true
-	return meta, err
+	meta.Plain = index == 0 && mode != Cached
+	return meta, index, err
 }
 
 // Mode is the consistency of a watch's own reads, see
@@ -120,12 +131,8 @@ const (
 
 // send makes one request within its time and reads its headers.
 func (c *Client) send(ctx context.Context, subject string, q *api.QueryOptions, request Request) (Meta, error) {
-	limit := slack
-	if q.WaitIndex > 0 {
-		// The agent adds up to a sixteenth of the wait at random.
-		q.WaitTime = c.settings.wait
-		limit += c.settings.wait + c.settings.wait/16
-	}
+	// The agent adds up to a sixteenth of the wait at random.
+	limit := q.WaitTime + q.WaitTime/16 + slack
 	q.Datacenter = c.settings.datacenter
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errNoAnswer)
 	defer cancel()

@@ -1,0 +1,162 @@
+package resolver
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/onehop-go/onehop/internal/consulapi"
+)
+
+// startedKey is where an instance says since when it runs: RFC 3339 or seconds since 1970.
+const startedKey = "onehop-started"
+
+// maxWeight is the largest of an SRV record, and so of Consul.
+const maxWeight = 65535
+
+// endpointOf reads an entry of Consul's health API. An error names the instance.
+func endpointOf(entry *consulapi.ServiceEntry, tagged string) (Endpoint, error) {
+	if entry == nil || entry.Node == nil || entry.Service == nil {
+		return Endpoint{}, errors.New("without a node or a service")
+	}
+	node, service := entry.Node, entry.Service
+	host, port := addressOf(entry, tagged)
+	addr, err := joinHostPort(host, port)
+	if err != nil {
+		return Endpoint{}, fmt.Errorf("service %q on node %q: %w", service.ID, node.Node, err)
+	}
+	status, err := statusOf(entry)
+	if err != nil {
+		return Endpoint{}, fmt.Errorf("service %q on node %q: %w", service.ID, node.Node, err)
+	}
+	e := Endpoint{
+		Addr:       addr,
+		ID:         node.Node + "/" + service.ID,
+		Node:       node.Node,
+		Datacenter: cmp.Or(node.Datacenter, service.Datacenter),
+		Status:     status,
+		Started:    startedOf(entry),
+		Tags:       service.Tags,
+		Meta:       service.Meta,
+	}
+	e.weigh(entry)
+	e.Region, e.Zone = localityOf(entry)
+	return e, nil
+}
+
+// addressOf is the address to call: the tagged one if asked for and registered, else the service's, else the node's.
+func addressOf(entry *consulapi.ServiceEntry, tagged string) (host string, port int) {
+	node, service := entry.Node, entry.Service
+	if a, ok := service.TaggedAddresses[tagged]; ok && tagged != "" && a.Address != "" {
+		return a.Address, cmp.Or(a.Port, service.Port)
+	}
+	if service.Address != "" {
+		return service.Address, service.Port
+	}
+	if a := node.TaggedAddresses[tagged]; tagged != "" && a != "" {
+		return a, service.Port
+	}
+	return node.Address, service.Port
+}
+
+func joinHostPort(host string, port int) (string, error) {
+	if port < 1 || port > 65535 {
+		return "", fmt.Errorf("port %d; want 1 to 65535", port)
+	}
+	bare := strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	if ip, err := netip.ParseAddr(bare); err == nil {
+		return netip.AddrPortFrom(ip, uint16(port)).String(), nil //nolint:gosec // in range, see above
+	}
+	isWrong := func(r rune) bool {
+		return unicode.IsSpace(r) || unicode.IsControl(r) || strings.ContainsRune("/:@[]?#\\", r)
+	}
+	if host == "" || strings.ContainsFunc(host, isWrong) {
+		return "", fmt.Errorf("address %q is neither an IP address nor a host name", host)
+	}
+	return net.JoinHostPort(host, strconv.Itoa(port)), nil
+}
+
+// The checks by which Consul marks maintenance.
+const (
+	nodeMaintenance    = "_node_maintenance"
+	serviceMaintenance = "_service_maintenance:"
+)
+
+// statusOf is the worst of all checks, the node's own (serfHealth) included: the checks of an instance stay "passing"
+// when its whole node has died. A state this code does not know is critical.
+func statusOf(entry *consulapi.ServiceEntry) (Status, error) {
+	worst := Passing
+	for _, check := range entry.Checks {
+		if check == nil {
+			return "", errors.New("an empty check")
+		}
+		switch {
+		case check.CheckID == nodeMaintenance, strings.HasPrefix(check.CheckID, serviceMaintenance):
+			return Maintenance, nil
+		case check.Status == string(Passing):
+		case check.Status == string(Warning):
+			if worst == Passing {
+				worst = Warning
+			}
+		default:
+			worst = Critical
+		}
+	}
+	return worst, nil
+}
+
+// weigh takes the weight of the status. A warning weight of 0 beside a passing weight means that no calls are wanted
+// while a check warns; both at 0 are not set.
+func (e *Endpoint) weigh(entry *consulapi.ServiceEntry) {
+	weights := entry.Service.Weights
+	e.Weight = weights.Passing
+	if e.Status == Warning {
+		e.Weight = weights.Warning
+		if weights.Warning <= 0 && weights.Passing > 0 {
+			e.Status = Critical
+		}
+	}
+	e.Weight = max(1, min(e.Weight, maxWeight))
+}
+
+// localityOf is what is registered as locality, which Consul before 1.17 refuses, else the metadata "region" and "zone";
+// the service before its node.
+func localityOf(entry *consulapi.ServiceEntry) (region, zone string) {
+	type place struct{ region, zone string }
+	registered := func(l *consulapi.Locality) place {
+		if l == nil {
+			return place{}
+		}
+		return place{l.Region, l.Zone}
+	}
+	described := func(meta map[string]string) place { return place{meta["region"], meta["zone"]} }
+	service, node := entry.Service, entry.Node
+	at := cmp.Or(registered(service.Locality), described(service.Meta), registered(node.Locality), described(node.Meta))
+	return at.region, at.zone
+}
+
+// startedOf is since when the instance runs, by its own word. Without one the catalogue's CreateIndex stands for it, as
+// a moment of the first day of 1970: no time, but another one when the instance was registered anew.
+func startedOf(entry *consulapi.ServiceEntry) time.Time {
+	text := entry.Service.Meta[startedKey]
+	if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
+		return t
+	}
+	if seconds, err := strconv.ParseInt(text, 10, 64); err == nil && seconds > 0 {
+		return time.Unix(seconds, 0).UTC()
+	}
+	if index := entry.Service.CreateIndex; index > 0 {
+		return time.Unix(0, int64(index)).UTC() //nolint:gosec // any other number would do
+	}
+	return time.Time{}
+}
+
+func compareEndpoints(a, b Endpoint) int {
+	return cmp.Or(cmp.Compare(a.Addr, b.Addr), cmp.Compare(a.ID, b.ID))
+}
