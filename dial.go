@@ -41,7 +41,7 @@ func (c *Client) DialContext(ctx context.Context, network, address string) (net.
 	if err := d.Run(ctx, u, d); err != nil {
 		return nil, publicError(err)
 	}
-	return d.last.open(), nil
+	return d.Winner().(*dialAttempt).open(), nil
 }
 
 // serviceOf is the target an address to dial names; false: it names none.
@@ -70,12 +70,10 @@ type dialCall struct {
 	engine.Call
 	client  *Client
 	network string
-	last    *dialAttempt
 }
 
 func (c *dialCall) NewAttempt() engine.Attempt {
-	c.last = &dialAttempt{call: c}
-	return c.last
+	return &dialAttempt{call: c}
 }
 
 type dialAttempt struct {

@@ -28,8 +28,9 @@ func Do[T any](ctx context.Context, u *Upstream, try func(ctx context.Context, e
 	if err := c.Run(ctx, u.live, c); err != nil {
 		return none, publicError(err)
 	}
-	c.last.End(c.last.err, false)
-	return c.last.value, c.last.err
+	a := c.Winner().(*doAttempt[T])
+	a.End(a.err, false)
+	return a.value, a.err
 }
 
 var (
@@ -54,13 +55,11 @@ func checkDo(ctx context.Context, u *Upstream, noTry bool) error {
 
 type doCall[T any] struct {
 	engine.Call
-	try  func(context.Context, resolver.Endpoint) (T, error)
-	last *doAttempt[T]
+	try func(context.Context, resolver.Endpoint) (T, error)
 }
 
 func (c *doCall[T]) NewAttempt() engine.Attempt {
-	c.last = &doAttempt[T]{try: c.try, options: c.Options}
-	return c.last
+	return &doAttempt[T]{try: c.try, options: c.Options}
 }
 
 type doAttempt[T any] struct {
@@ -150,8 +149,6 @@ type limited struct {
 	stop   func() bool   // takes back the watch over Close
 }
 
-var errCanceled = errors.New("another attempt was faster")
-
 // limit returns the context the attempt travels with: it ends at the attempt's time, at the call's, or at Close.
 func (l *limited) limit(ctx context.Context, s *engine.State) context.Context {
 	l.caller = ctx
@@ -179,9 +176,6 @@ func (l *limited) release() {
 	l.cancel(nil)
 }
 
-// Cancel ends the attempt from outside.
-func (l *limited) Cancel() { l.cancel(errCanceled) }
-
 // ended says who ended the attempt; false: it ended by itself, or its error has nothing to do with the end.
 func (l *limited) ended(err error) (engine.Result, bool) {
 	if l.ctx.Err() == nil || !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) && !engine.Timeout(err) {
@@ -194,7 +188,7 @@ func (l *limited) ended(err error) (engine.Result, bool) {
 		r.Ended, r.Late = engine.ByTimer, health.Now()-l.due
 	case errors.Is(cause, engine.ErrTimeout):
 		r.Ended, r.Late = engine.ByDeadline, health.Now()-l.due
-	case errors.Is(cause, errCanceled), errors.Is(cause, errClosed):
+	case errors.Is(cause, engine.ErrLost), errors.Is(cause, errClosed):
 		r.Ended = engine.ByLoop
 	case errors.Is(l.caller.Err(), context.DeadlineExceeded):
 		r.Ended = engine.ByDeadline

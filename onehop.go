@@ -189,12 +189,14 @@ func (c *Client) onClose(f func()) (stop func()) {
 	}
 }
 
-// spawn runs f until it returns or the Client closes; Close waits for it.
-func (c *Client) spawn(f func(context.Context)) {
+// spawn runs f in the background until it returns; its context ends when the Client closes, and Close waits for it.
+// false: the Client has closed, and f does not run.
+func (c *Client) spawn(f func(context.Context)) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return
+		return false
 	}
 	c.wg.Go(func() { f(c.ctx) })
+	return true
 }

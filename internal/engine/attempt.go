@@ -17,7 +17,8 @@ type State struct {
 	Timeout  time.Duration // of this attempt; 0: none
 
 	call     *Call
-	endpoint *health.Endpoint
+	tried    []*health.Endpoint // of the call, when the attempt was made
+	endpoint atomic.Pointer[health.Endpoint]
 	start    time.Duration // of the pick
 	latency  time.Duration
 	outcome  health.Outcome
@@ -26,14 +27,16 @@ type State struct {
 	ctx      context.Context // of the hooks
 	begun    bool
 	ended    atomic.Bool
-	answer   bool // what the caller got
+	settled  atomic.Bool             // of a race: it has delivered, or lost
+	cancel   context.CancelCauseFunc // of a race; nil: none was run
+	answer   bool                    // what the caller got
 }
 
 // Core returns s itself: embedding it makes that part of an Attempt.
 func (s *State) Core() *State { return s }
 
 // Endpoint is what was picked; nil: nothing yet.
-func (s *State) Endpoint() *health.Endpoint { return s.endpoint }
+func (s *State) Endpoint() *health.Endpoint { return s.endpoint.Load() }
 
 // Start is the instant of the pick.
 func (s *State) Start() time.Duration { return s.start }
@@ -49,26 +52,28 @@ func (s *State) Pick(v *health.View) bool {
 		v = set.View()
 	}
 	now := health.Now()
-	e, probe := set.Pick(now, v, health.Want{Tried: s.call.tried, Probe: s.Number == 1 && s.call.mayProbe()})
+	e, probe := set.Pick(now, v, health.Want{Tried: s.tried, Probe: s.Number == 1 && s.call.mayProbe()})
 	if e == nil {
 		return false
 	}
 	s.unpick()
 	e.Begin()
-	s.endpoint, s.start, s.probe = e, now, probe
+	s.start, s.probe = now, probe
+	s.endpoint.Store(e)
 	return true
 }
 
 // unpick takes back an earlier pick that sent nothing.
 func (s *State) unpick() {
-	if s.endpoint == nil {
+	e := s.endpoint.Swap(nil)
+	if e == nil {
 		return
 	}
-	s.endpoint.End()
+	e.End()
 	if s.probe != nil {
 		s.probe(health.Ignored)
 	}
-	s.endpoint, s.probe = nil, nil
+	s.probe = nil
 }
 
 // Begun tells the observer that the attempt is about to be sent, and returns the context that should travel.
@@ -81,7 +86,7 @@ func (s *State) Begun(ctx context.Context) context.Context {
 }
 
 func (s *State) record() Record {
-	return Record{Number: s.Number, Hedge: s.Hedge, Endpoint: s.endpoint, Start: s.start, Latency: s.latency, Outcome: s.outcome, Err: s.err}
+	return Record{Number: s.Number, Hedge: s.Hedge, Endpoint: s.Endpoint(), Start: s.start, Latency: s.latency, Outcome: s.outcome, Err: s.err}
 }
 
 // End is the second end: the body, the stream or the connection is over. Calls after the first do nothing. broken says
@@ -91,11 +96,15 @@ func (s *State) End(err error, broken bool) {
 	if s.ended.Swap(true) {
 		return
 	}
-	if s.endpoint != nil {
-		s.endpoint.End()
+	if s.cancel != nil {
+		s.cancel(nil)
 	}
-	if broken && s.endpoint != nil {
-		s.call.upstream.set.Report(s.endpoint, health.Report{Outcome: health.Failed, Start: s.start, Now: health.Now()})
+	e := s.Endpoint()
+	if e != nil {
+		e.End()
+	}
+	if broken && e != nil {
+		s.call.upstream.set.Report(e, health.Report{Outcome: health.Failed, Start: s.start, Now: health.Now()})
 	}
 	if err != nil {
 		s.err = err

@@ -31,12 +31,16 @@ type Call struct {
 	records  []Record
 	backoff  backoff.ExponentialBackOff // its Clock is nil until the first failure
 	ctx      context.Context            // with what the hooks added
+	winner   Attempt
 	duration time.Duration
 	err      error
 }
 
 // Upstream is what is called.
 func (c *Call) Upstream() *Upstream { return c.upstream }
+
+// Winner is the attempt whose answer the caller gets, after Run returned nil.
+func (c *Call) Winner() Attempt { return c.winner }
 
 // Route is the name of the route the call obeys; "": none.
 func (c *Call) Route() string { return c.rule.name }

@@ -20,7 +20,7 @@ var (
 const longestPause = 300 * time.Second
 
 // Run makes the call: attempts follow one another until one answers or nothing is left to do. nil: the caller has an
-// answer, from the attempt that Send marked so last, and its protocol owes that attempt's End. Otherwise a *Failure.
+// answer: Winner has it, and its protocol owes that attempt's End. Otherwise a *Failure.
 func (c *Call) Run(ctx context.Context, u *Upstream, p Protocol) error {
 	ctx, f := c.begin(ctx, u)
 	if f == nil {
@@ -36,38 +36,50 @@ func (c *Call) Run(ctx context.Context, u *Upstream, p Protocol) error {
 
 func (c *Call) loop(ctx context.Context, p Protocol) *Failure {
 	for {
-		a := p.NewAttempt()
-		s := a.Core()
-		c.prepare(ctx, s)
-		r := a.Send(ctx)
-		timedOut := c.answered(s, &r)
-		if r.Outcome == health.OK && r.Answer {
-			c.release(health.Now(), &r, timedOut)
-			s.answer = true
+		s := c.attempt(ctx, p)
+		if s.good() {
+			c.answer(&s)
 			return nil
 		}
-		wait, why := c.next(ctx, s, &r)
-		if why != "" && r.Answer {
-			c.release(health.Now(), &r, timedOut)
+		core := s.a.Core()
+		wait, why := c.next(ctx, core, &s.r)
+		if why != "" && s.r.Answer {
 			c.upstream.decided(ctx, "refuse", why, c.plan.apply)
-			s.answer = true
-			return nil // a 503 stays a 503
+			c.answer(&s) // a 503 stays a 503
+			return nil
 		}
-		c.drop(a, s, &r)
+		c.drop(s.a, core, &s.r)
 		if why == "" && wait > 0 {
 			why = c.sleep(ctx, wait)
 		}
 		if why != "" {
-			c.release(health.Now(), &r, timedOut)
-			return c.failed(ctx, why, &r)
+			c.release(health.Now(), &s.r, s.timedOut)
+			return c.failed(ctx, why, &s.r)
 		}
 	}
+}
+
+// attempt makes the next attempt, and a hedge beside it where the policy wants one.
+func (c *Call) attempt(ctx context.Context, p Protocol) shot {
+	a := p.NewAttempt()
+	c.prepare(ctx, a.Core())
+	if delay, ok := c.hedging(); ok {
+		return c.race(ctx, p, a, delay)
+	}
+	return c.shoot(ctx, a)
+}
+
+// answer hands an attempt's answer to the caller; its protocol owes its second end.
+func (c *Call) answer(s *shot) {
+	c.release(health.Now(), &s.r, s.timedOut)
+	s.a.Core().answer = true
+	c.winner = s.a
 }
 
 // prepare fills in the loop's part of a new attempt.
 func (c *Call) prepare(ctx context.Context, s *State) {
 	c.tries++
-	s.call, s.Number, s.Deadline = c, c.tries, c.deadline
+	s.call, s.Number, s.Deadline, s.tried = c, c.tries, c.deadline, c.tried
 	s.Timeout = c.rule.AttemptTimeout
 	if s.Timeout > 0 && c.last() {
 		if _, bounded := c.remaining(ctx, health.Now()); bounded {
@@ -83,7 +95,8 @@ func (c *Call) last() bool {
 
 // answered is the first end of an attempt: health, latency and budget learn of it.
 func (c *Call) answered(s *State, r *Result) (timedOut bool) {
-	if s.endpoint == nil {
+	e := s.Endpoint()
+	if e == nil {
 		return false
 	}
 	now := health.Now()
@@ -91,9 +104,9 @@ func (c *Call) answered(s *State, r *Result) (timedOut bool) {
 	timedOut = c.judge(s, r)
 	set := c.upstream.set
 	if r.Pause > 0 {
-		s.endpoint.Pause(now + min(r.Pause, longestPause))
+		e.Pause(now + min(r.Pause, longestPause))
 	}
-	counted := set.Report(s.endpoint, health.Report{
+	counted := set.Report(e, health.Report{
 		Outcome: r.Outcome, Start: s.start, Now: now, Timeout: timedOut, Raise: r.Ended != ByEndpoint,
 		Late: r.Late, Unsampled: r.Unsampled, Redial: r.Redial,
 	})
@@ -106,6 +119,7 @@ func (c *Call) answered(s *State, r *Result) (timedOut bool) {
 		c.upstream.budget.deposit(now, c.plan.policy.Budget.Ratio, c.plan.policy.Budget.Min)
 		if !r.Unsampled {
 			c.rule.usual.Sample(s.latency.Seconds())
+			c.rule.observe(s.latency)
 		}
 	}
 	return timedOut
@@ -124,7 +138,7 @@ func (c *Call) judge(s *State, r *Result) (timedOut bool) {
 			r.Outcome = health.Failed
 			return true
 		}
-	case ByCaller, ByLoop:
+	case ByCaller, ByLoop: // the caller's wish, or a lost hedge: says nothing
 		r.Outcome = health.Ignored
 	case ByEndpoint:
 		return r.Kind&AttemptTimeout != 0
@@ -138,10 +152,11 @@ func (c *Call) next(ctx context.Context, s *State, r *Result) (wait time.Duratio
 	if why := c.over(ctx, r); why != "" {
 		return 0, why
 	}
-	if s.endpoint == nil {
+	e := s.Endpoint()
+	if e == nil {
 		return 0, c.unpicked(r)
 	}
-	c.tried = append(c.tried, s.endpoint)
+	c.tried = append(c.tried, e)
 	limit := c.rule.Retry.MaxAttempts
 	if r.Unsent && c.moved < limit && c.plan.apply && c.upstream.set.View().Untried(c.tried) {
 		c.moved++
@@ -245,13 +260,12 @@ func (c *Call) sleep(ctx context.Context, d time.Duration) Reason {
 
 // drop ends an attempt that is not the answer, and remembers it for the error.
 func (c *Call) drop(a Attempt, s *State, r *Result) {
-	if r.NoPick && s.endpoint == nil {
+	if r.NoPick && s.Endpoint() == nil {
 		c.tries--
-		return
 	}
 	a.Discard()
 	s.End(r.Err, false)
-	if s.endpoint != nil {
+	if s.Endpoint() != nil {
 		rec := s.record()
 		rec.Duration = health.Now() - s.start
 		c.records = append(c.records, rec)

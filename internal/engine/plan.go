@@ -3,6 +3,7 @@ package engine
 import (
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/onehop-go/onehop/internal/health"
 	"github.com/onehop-go/onehop/policy"
@@ -28,7 +29,9 @@ type rule struct {
 
 // stats are what calls of one route told. They live as long as the upstream, under the route's name.
 type stats struct {
-	usual health.Mean // what an answer usually takes
+	usual     health.Mean  // what an answer usually takes
+	latencies histogram    // of a route that hedges
+	delay     atomic.Int64 // nanoseconds until a hedge; 0: not known yet
 }
 
 // conditions is a `when` list made ready.

@@ -27,7 +27,7 @@ const (
 	ByTimer          // State.Timeout was over
 	ByDeadline       // State.Deadline or the caller's own deadline was over
 	ByCaller         // the caller cancelled
-	ByLoop           // Attempt.Cancel: a lost hedge, or the upstream closed
+	ByLoop           // onehop itself: a lost hedge (the context's cause is ErrLost), or Close
 )
 
 // Result is the first end of an attempt, as its protocol classified it. Where Ended is not ByEndpoint the loop fills in
@@ -55,12 +55,10 @@ type Result struct {
 type Attempt interface {
 	// Core is the loop's part: the embedded State.
 	Core() *State
-	// Send picks through State.Pick, sends, and waits for the first end. ctx is the caller's. Called once.
+	// Send picks through State.Pick, sends, and waits for the first end. ctx is the caller's, or of a race. Called once.
 	Send(ctx context.Context) Result
 	// Discard drops what Send got, because another attempt follows or has won. Called at most once, after Send.
 	Discard()
-	// Cancel ends a Send under way in another goroutine; Send then returns ByLoop.
-	Cancel()
 }
 
 // Protocol is one call of a protocol, as the loop sees it.

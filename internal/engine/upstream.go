@@ -19,7 +19,7 @@ const FirstWait = 3 * time.Second
 
 // Env is what an Upstream needs of its owner.
 type Env struct {
-	Go      func(f func(context.Context))             // runs f in the background until the owner closes
+	Go      func(f func(context.Context)) bool        // runs f in the background until the owner closes; false: it has
 	Context context.Context                           // ends when the owner closes
 	Hooks   *Hooks                                    // nil: nobody listens
 	Told    func(e *health.Endpoint, c health.Change) // hears what health did
@@ -36,6 +36,7 @@ type Upstream struct {
 	set    *health.Set
 	plan   atomic.Pointer[plan]
 	budget budget
+	hedges hedges
 	brake  overload.Brake
 	born   time.Duration
 
@@ -78,8 +79,8 @@ func (u *Upstream) Closed() <-chan struct{} { return u.env.Context.Done() }
 // Context ends when the upstream's owner closes.
 func (u *Upstream) Context() context.Context { return u.env.Context }
 
-// Go runs f in the background; its context ends, and Close waits for it.
-func (u *Upstream) Go(f func(context.Context)) { u.env.Go(f) }
+// Go runs f in the background; its context ends, and Close waits for it. false: the owner has closed.
+func (u *Upstream) Go(f func(context.Context)) bool { return u.env.Go(f) }
 
 func settingsOf(p policy.Policy) health.Settings {
 	return health.Settings{CircuitBreaker: p.CircuitBreaker, LoadBalancing: p.LoadBalancing, Apply: p.Mode == policy.Enforce}

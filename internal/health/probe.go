@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 )
@@ -188,8 +189,8 @@ func (s *Set) refused(e *Endpoint, redial func(context.Context) error) {
 }
 
 func isTimeout(err error) bool {
-	t, ok := err.(interface{ Timeout() bool })
-	return ok && t.Timeout()
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
 }
 
 // Open lists the endpoints that are avoided now, for people.

@@ -32,8 +32,8 @@ type Settings struct {
 
 // Env is what a Set needs of its owner. Every field may be nil.
 type Env struct {
-	// Go runs f in the background until the owner closes. nil: no background dials, so no hard trip.
-	Go func(f func(context.Context))
+	// Go runs f in the background until the owner closes; false: it has. nil: no background dials, so no hard trip.
+	Go func(f func(context.Context)) bool
 	// Braking says whether the upstream as a whole is overloaded: then no endpoint is to blame.
 	Braking func() bool
 	// Told hears each change, without locks held.
@@ -56,6 +56,8 @@ type Set struct {
 	mu    sync.Mutex // writers of the view and of open endpoints
 	known map[key]*Endpoint
 	fresh bool // the first snapshot has come
+
+	watchers map[chan<- struct{}]struct{}
 }
 
 type key struct{ addr, id string }
@@ -151,6 +153,7 @@ func (s *Set) publishAll(all []*Endpoint) {
 	}
 	s.view.Store(v)
 	s.due.Store(due)
+	s.notify()
 }
 
 // Narrow is the view of some endpoints of the set only: those a protocol has connections to.

@@ -1,0 +1,71 @@
+package engine
+
+import (
+	"math/bits"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	subBits  = 3 // sub-buckets per power of two: a value is known within 1/8, its middle within 1/16
+	subCount = 1 << subBits
+	buckets  = 256 // 1 KiB: from 1 us to over an hour
+	fade     = 4096
+	refresh  = 64
+)
+
+// histogram counts latencies in log-linear buckets, as HdrHistogram does, with atomic counters: a few ns a sample and
+// 1 KiB. Every 4,096 samples all counts are halved, so that it follows the last few thousand. The zero value is empty.
+// Safe for concurrent use.
+type histogram struct {
+	count  atomic.Int64 // samples ever
+	counts [buckets]atomic.Uint32
+}
+
+// bucketOf is the bucket of a latency: the position of its highest bit and the three below.
+func bucketOf(d time.Duration) int {
+	us := uint64(max(d, 0) / time.Microsecond)
+	if us < subCount {
+		return int(us)
+	}
+	shift := bits.Len64(us) - 1 - subBits
+	return min(buckets-1, (shift+1)<<subBits+int(us>>shift)&(subCount-1))
+}
+
+// middle is the value a bucket stands for.
+func middle(bucket int) time.Duration {
+	if bucket < subCount {
+		return time.Duration(bucket) * time.Microsecond
+	}
+	shift := bucket>>subBits - 1
+	low := uint64(subCount+bucket&(subCount-1)) << shift
+	return time.Duration(low+uint64(1)<<shift/2) * time.Microsecond
+}
+
+// sample counts one latency, and says whether a percentile read before is due to be read again.
+func (h *histogram) sample(d time.Duration) (due bool) {
+	h.counts[bucketOf(d)].Add(1)
+	n := h.count.Add(1)
+	if n%fade == 0 {
+		for i := range h.counts {
+			c := &h.counts[i]
+			c.Add(-(c.Load() / 2)) // a sample between the two reads is kept
+		}
+	}
+	return n%refresh == 0
+}
+
+// percentile is the latency that a share p of the samples does not exceed.
+func (h *histogram) percentile(p float64) time.Duration {
+	total := uint64(0)
+	for i := range h.counts {
+		total += uint64(h.counts[i].Load())
+	}
+	rank, seen := uint64(p*float64(total)), uint64(0)
+	for i := range h.counts {
+		if seen += uint64(h.counts[i].Load()); seen > rank {
+			return middle(i)
+		}
+	}
+	return middle(buckets - 1)
+}
