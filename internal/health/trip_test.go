@@ -207,7 +207,7 @@ func TestOneConfirmingDialAtATime(t *testing.T) {
 func TestTheOwnersEndIsNoRefusal(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		ctx, cancel := context.WithCancel(t.Context())
-		w.env.Go = func(f func(context.Context)) { f(ctx) }
+		w.env.Go = func(f func(context.Context)) bool { f(ctx); return true }
 		w.refuse(w.e(0), func(ctx context.Context) error { cancel(); return ctx.Err() })
 		if !w.e(0).Available() {
 			t.Error("opened by a dial that Close ended")

@@ -42,7 +42,7 @@ func inWorld(t *testing.T, n int, f func(t *testing.T, w *world)) {
 		ctx, cancel := context.WithCancel(t.Context())
 		w := &world{t: t}
 		w.Set = NewSet(Env{
-			Go:      func(f func(context.Context)) { w.work.Go(func() { f(ctx) }) },
+			Go:      func(f func(context.Context)) bool { w.work.Go(func() { f(ctx) }); return true },
 			Braking: func() bool { return w.braking },
 			Told: func(e *Endpoint, c Change) {
 				w.mu.Lock()
