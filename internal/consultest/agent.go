@@ -30,7 +30,7 @@ type Agent struct {
 	binary string   // of our own
 	args   []string // of our own
 	ports  *ports   // kept over restarts, so that clients find the agent again
-	proc   *process
+	proc   *Process
 	http   *http.Client
 }
 
@@ -38,15 +38,18 @@ type Agent struct {
 type Option func(*config)
 
 type config struct {
+	own        bool
 	acl        bool
 	datacenter string
 	args       []string
 	server     []string // of one server of a cluster, instead of -dev
 }
 
-// own says why the options need an agent of their own; "" when a shared one will do.
-func (c *config) own() string {
+// need says why the options need an agent of their own; "" when a shared one will do.
+func (c *config) need() string {
 	switch {
+	case c.server != nil:
+		return "an agent that keeps its data"
 	case c.acl:
 		return "an agent with ACLs"
 	case c.datacenter != "":
@@ -63,7 +66,23 @@ func WithACL() Option { return func(c *config) { c.acl = true } }
 // WithDatacenter names the agent's datacenter; unset it is Consul's default, dc1.
 func WithDatacenter(name string) Option { return func(c *config) { c.datacenter = name } }
 
-// WithArgs adds arguments to those of `consul agent -dev`.
+// WithOwn starts an agent whatever CONSUL_HTTP_ADDR says: for what must be able to kill it and to name its services.
+func WithOwn() Option { return func(c *config) { c.own = true } }
+
+// WithDataDir keeps catalogue and keys in dir over restarts, as a server in production does.
+func WithDataDir(dir string) Option {
+	return func(c *config) { c.server = append(serverArgs(dir), "-bootstrap-expect", "1") }
+}
+
+// serverArgs are those of a server that is no dev agent.
+func serverArgs(dir string) []string {
+	return []string{
+		"-server", "-data-dir", dir,
+		"-hcl", "connect { enabled = true }", "-hcl", "performance { raft_multiplier = 1 }", // an election in 2 to 4 s instead of 12 to 19
+	}
+}
+
+// WithArgs adds arguments to those of `consul agent`.
 func WithArgs(args ...string) Option { return func(c *config) { c.args = append(c.args, args...) } }
 
 // errShared is what an operation gives that a shared agent cannot serve.
@@ -76,8 +95,8 @@ func Run(ctx context.Context, progress io.Writer, opts ...Option) (*Agent, error
 	for _, o := range opts {
 		o(&c)
 	}
-	if addr := os.Getenv("CONSUL_HTTP_ADDR"); addr != "" {
-		if need := c.own(); need != "" {
+	if addr := os.Getenv("CONSUL_HTTP_ADDR"); addr != "" && !c.own {
+		if need := c.need(); need != "" {
 			return nil, fmt.Errorf("%s is needed: %w", need, errShared)
 		}
 		return sharedAgent(ctx, addr)
@@ -159,7 +178,7 @@ func (a *Agent) PID() int {
 	if a.proc == nil {
 		return 0
 	}
-	return a.proc.cmd.Process.Pid
+	return a.proc.PID()
 }
 
 // start runs the process and waits until it answers.
@@ -168,7 +187,7 @@ func (a *Agent) start(ctx context.Context) error {
 		return err
 	}
 	if err := a.ready(ctx); err != nil {
-		return errors.Join(fmt.Errorf("consul %s: %w\n%s", strings.Join(a.args, " "), err, a.proc.tail), a.proc.kill())
+		return errors.Join(fmt.Errorf("consul %s: %w\n%s", strings.Join(a.args, " "), err, a.proc.tail), a.proc.Kill())
 	}
 	return nil
 }
@@ -177,7 +196,7 @@ func (a *Agent) start(ctx context.Context) error {
 func (a *Agent) launch() error {
 	cmd := exec.Command(a.binary, a.args...) //nolint:noctx // it lives until Stop or Kill, not for a call
 	cmd.Env = withoutConsul(os.Environ())
-	proc, err := startProcess(cmd)
+	proc, err := StartProcess(cmd)
 	if err == nil {
 		a.proc = proc
 	}
@@ -221,7 +240,7 @@ func (a *Agent) KillNow() error {
 	if a.shared {
 		return errShared
 	}
-	return a.proc.kill()
+	return a.proc.Kill()
 }
 
 // Stop ends the agent in an orderly way. It leaves a shared one alone.
@@ -229,7 +248,7 @@ func (a *Agent) Stop() error {
 	if a.shared {
 		return nil
 	}
-	err := a.proc.stop(2 * time.Second)
+	err := a.proc.Stop(2 * time.Second)
 	a.ports.release()
 	return err
 }

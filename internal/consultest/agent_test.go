@@ -72,6 +72,18 @@ func TestRestartKeepsThePorts(t *testing.T) {
 	a.KVPut(t, "and", "again")
 }
 
+func TestDataSurvivesRestart(t *testing.T) {
+	a := Start(t, WithDataDir(t.TempDir()))
+	a.KVPut(t, "kept", "yes")
+	name := Name(t, "pay")
+	a.Register(t, Service{Name: name, Port: 8080})
+	a.Restart(t)
+	if got := string(a.Do(t, http.MethodGet, "/v1/kv/kept?raw", nil)); got != "yes" {
+		t.Errorf("after the restart the key is %q", got)
+	}
+	Until(t, "the service is back", func() bool { return len(statusOf(t, a, name)) == 2 })
+}
+
 func TestACLDeniesWithoutToken(t *testing.T) {
 	a := Start(t, WithACL())
 	a.KVPut(t, "secret", "x")

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -25,10 +26,7 @@ func StartCluster(t TB) []*Agent {
 	}
 	servers := make([]*Agent, size)
 	for i, p := range blocks {
-		c := config{server: append([]string{
-			"-server", "-bootstrap-expect", strconv.Itoa(size), "-data-dir", tempDir(t), "-retry-interval", "1s",
-			"-hcl", "connect { enabled = true }", "-hcl", "performance { raft_multiplier = 1 }", // an election in 2 to 4 s instead of 12 to 19
-		}, join...)}
+		c := config{server: slices.Concat(serverArgs(tempDir(t)), []string{"-bootstrap-expect", strconv.Itoa(size), "-retry-interval", "1s"}, join)}
 		servers[i] = ownAgent(t, p, &c)
 		must(t, servers[i].launch())
 	}

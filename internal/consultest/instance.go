@@ -22,7 +22,7 @@ type Instance struct {
 
 	control string
 	ports   *ports
-	proc    *process
+	proc    *Process
 	stdin   io.Closer // its end ends the child
 	http    *http.Client
 }
@@ -58,11 +58,11 @@ func (i *Instance) start() error {
 		return err
 	}
 	cmd.Stdout = w
-	i.proc, err = startProcess(cmd)
+	i.proc, err = StartProcess(cmd)
 	_ = w.Close()
 	if err == nil {
 		if err = awaitReady(r); err != nil {
-			err = errors.Join(fmt.Errorf("%w\n%s", err, i.proc.tail), i.proc.kill())
+			err = errors.Join(fmt.Errorf("%w\n%s", err, i.proc.tail), i.proc.Kill())
 		}
 	}
 	return errors.Join(err, r.Close())
@@ -70,18 +70,18 @@ func (i *Instance) start() error {
 
 // Close ends the instance and frees its address.
 func (i *Instance) Close() error {
-	err := i.proc.kill()
+	err := i.proc.Kill()
 	_ = i.stdin.Close() // may be closed already by the child's end
 	i.ports.release()
 	return err
 }
 
 // KillNow ends the process as a crash would: callers see refused connections.
-func (i *Instance) KillNow() error { return i.proc.kill() }
+func (i *Instance) KillNow() error { return i.proc.Kill() }
 
 // StartAgain starts a new process on the same address, ending the old one first. Behaviour and ledger begin anew.
 func (i *Instance) StartAgain() error {
-	if err := i.proc.kill(); err != nil {
+	if err := i.proc.Kill(); err != nil {
 		return err
 	}
 	_ = i.stdin.Close() // as in Close
@@ -191,11 +191,11 @@ func (i *Instance) Restart(t TB) {
 // Pause stops the process without ending it: connections stay, nothing answers.
 func (i *Instance) Pause(t TB) {
 	t.Helper()
-	must(t, pause(i.proc.cmd.Process))
+	must(t, i.proc.Pause())
 }
 
 // Resume lets a paused process run on.
 func (i *Instance) Resume(t TB) {
 	t.Helper()
-	must(t, resume(i.proc.cmd.Process))
+	must(t, i.proc.Resume())
 }

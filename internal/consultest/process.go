@@ -10,17 +10,17 @@ import (
 	"time"
 )
 
-// process is a child that was started, and is waited for exactly once.
-type process struct {
+// Process is a child that was started, and is waited for exactly once.
+type Process struct {
 	cmd  *exec.Cmd
 	tail *tail         // the end of what it wrote
 	done chan struct{} // closed when it has ended
 	err  error         // how it ended; read after done
 }
 
-// startProcess starts cmd so that it dies with this process. Stdout, when not set, goes to the tail with stderr.
-func startProcess(cmd *exec.Cmd) (*process, error) {
-	p := &process{cmd: cmd, tail: &tail{}, done: make(chan struct{})}
+// StartProcess starts cmd so that it dies with this process. Stdout, when not set, goes to the tail with stderr.
+func StartProcess(cmd *exec.Cmd) (*Process, error) {
+	p := &Process{cmd: cmd, tail: &tail{}, done: make(chan struct{})}
 	cmd.Stderr = p.tail
 	if cmd.Stdout == nil {
 		cmd.Stdout = p.tail
@@ -45,8 +45,8 @@ func startProcess(cmd *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
-// kill ends the child at once, paused or not, and waits until it is gone.
-func (p *process) kill() error {
+// Kill ends the child at once, paused or not, and waits until it is gone.
+func (p *Process) Kill() error {
 	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
@@ -54,10 +54,10 @@ func (p *process) kill() error {
 	return nil
 }
 
-// stop asks the child to end and kills it when it has not within grace.
-func (p *process) stop(grace time.Duration) error {
+// Stop asks the child to end and kills it when it has not within grace.
+func (p *Process) Stop(grace time.Duration) error {
 	if err := terminate(p.cmd.Process); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return p.kill()
+		return p.Kill()
 	}
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
@@ -65,9 +65,24 @@ func (p *process) stop(grace time.Duration) error {
 	case <-p.done:
 		return nil
 	case <-timer.C:
-		return p.kill()
+		return p.Kill()
 	}
 }
+
+// Pause stops the child without ending it: its connections stay, nothing answers.
+func (p *Process) Pause() error { return pause(p.cmd.Process) }
+
+// Resume lets a paused child run on.
+func (p *Process) Resume() error { return resume(p.cmd.Process) }
+
+// PID is the child's number.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Done is closed when the child has ended.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Tail is the end of what the child wrote to stderr.
+func (p *Process) Tail() string { return p.tail.String() }
 
 // tail keeps the last bytes written to it: enough to say why a child ended.
 type tail struct {

@@ -38,7 +38,7 @@ func (a *Agent) end(t TB) {
 	if a.proc == nil { // it never started
 		return
 	}
-	if err := a.proc.kill(); err != nil {
+	if err := a.proc.Kill(); err != nil {
 		t.Logf("kill consul: %v", err)
 	}
 	if said := a.proc.tail.String(); t.Failed() && said != "" {
@@ -137,13 +137,13 @@ func (a *Agent) Restart(t TB) {
 // Pause stops the agent's process without ending it: connections stay, nothing answers.
 func (a *Agent) Pause(t TB) {
 	t.Helper()
-	a.control(t, func() error { return pause(a.proc.cmd.Process) })
+	a.control(t, a.proc.Pause)
 }
 
 // Resume lets a paused agent run on.
 func (a *Agent) Resume(t TB) {
 	t.Helper()
-	a.control(t, func() error { return resume(a.proc.cmd.Process) })
+	a.control(t, a.proc.Resume)
 }
 
 // control runs f on an agent of our own, and skips t on a shared one.
