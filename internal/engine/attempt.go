@@ -52,7 +52,7 @@ func (s *State) Pick(v *health.View) bool {
 		v = set.View()
 	}
 	now := health.Now()
-	e, probe := set.Pick(now, v, health.Want{Tried: s.tried, Probe: s.Number == 1 && s.call.mayProbe()})
+	e, probe := set.Pick(now, v, health.Want{Tried: s.tried, Probe: s.Number == 1 && s.call.mayProbe(), Hash: s.call.hash()})
 	if e == nil {
 		return false
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 
+	"github.com/onehop-go/onehop/internal/balance"
 	"github.com/onehop-go/onehop/internal/health"
 	"github.com/onehop-go/onehop/internal/overload"
 )
@@ -31,6 +32,7 @@ type Call struct {
 	records  []Record
 	backoff  backoff.ExponentialBackOff // its Clock is nil until the first failure
 	ctx      context.Context            // with what the hooks added
+	gates    [2]*gate                   // entered: of all calls, of the route's
 	winner   Attempt
 	duration time.Duration
 	err      error
@@ -71,6 +73,14 @@ func (c *Call) Retryable() bool {
 
 func (c *Call) noRetry() bool { return c.Options != nil && c.Options.NoRetry }
 
+// hash is where the call's key lies on a ring; 0: it has none.
+func (c *Call) hash() uint64 {
+	if c.Options == nil || c.Options.HashKey == "" {
+		return 0
+	}
+	return max(1, balance.Hash(c.Options.HashKey))
+}
+
 // mayProbe: a probe risks the call's first attempt, which must be repeatable; a POST is never risked, whatever its
 // headers say.
 func (c *Call) mayProbe() bool { return c.Method != "POST" && c.Retryable() }
@@ -98,21 +108,46 @@ func (c *Call) begin(ctx context.Context, u *Upstream) (context.Context, *Failur
 	return c.ctx, c.admit()
 }
 
-// admit asks the brake. In observe mode its no is told and not obeyed.
+// admit asks the fixed limits and the brake. In observe mode their no is told and not obeyed.
 func (c *Call) admit() *Failure {
-	if !c.plan.policy.Overload || c.upstream.brake.Admit() {
-		return nil
+	for i, g := range [...]*gate{c.plan.gate, c.rule.gate} {
+		if err := g.enter(c.start); err != nil {
+			if f := c.refuse(Limit, err); f != nil {
+				return f
+			}
+			g = nil
+		}
+		c.gates[i] = g
 	}
-	c.upstream.decided(c.ctx, "refuse", Overload, c.plan.apply)
+	if c.plan.policy.Overload && !c.upstream.brake.Admit() {
+		if f := c.refuse(Overload, errBraked); f != nil {
+			c.upstream.brake.Refuse()
+			return f
+		}
+	}
+	return nil
+}
+
+// refuse tells of a refusal, and makes it where decisions are acted on.
+func (c *Call) refuse(why Reason, err error) *Failure {
+	c.upstream.decided(c.ctx, "refuse", why, c.plan.apply)
 	if !c.plan.apply {
 		return nil
 	}
-	c.upstream.brake.Refuse()
-	return c.upstream.failure(Overload, errBraked)
+	c.leave()
+	return c.upstream.failure(why, err)
 }
 
-// release tells the brake how the call went.
+// leave frees the call's place under the fixed limits.
+func (c *Call) leave() {
+	for _, g := range c.gates {
+		g.leave()
+	}
+}
+
+// release ends the call's stay under limits and brake, and tells the brake how it went.
 func (c *Call) release(now time.Duration, r *Result, timedOut bool) {
+	c.leave()
 	if !c.plan.policy.Overload {
 		return
 	}

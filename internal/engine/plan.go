@@ -12,8 +12,9 @@ import (
 // plan is a policy made ready for calls. Immutable; a call keeps the plan it began with.
 type plan struct {
 	policy policy.Policy
-	apply  bool // mode enforce: decisions are acted on
-	rest   rule // of calls that no route matches
+	apply  bool  // mode enforce: decisions are acted on
+	rest   rule  // of calls that no route matches
+	gate   *gate // of all calls
 	routes []rule
 }
 
@@ -24,11 +25,13 @@ type rule struct {
 	match      policy.Match
 	idempotent bool
 	when       conditions
+	gate       *gate // of the route's own calls; nil: it has no limits of its own
 	*stats
 }
 
 // stats are what calls of one route told. They live as long as the upstream, under the route's name.
 type stats struct {
+	gate      gate
 	usual     health.Mean  // what an answer usually takes
 	latencies histogram    // of a route that hedges
 	delay     atomic.Int64 // nanoseconds until a hedge; 0: not known yet
@@ -85,11 +88,16 @@ func (c *conditions) match(r *Result) bool {
 func newPlan(p policy.Policy, statsOf func(route string) *stats) *plan {
 	pl := &plan{policy: p, apply: p.Mode == policy.Enforce}
 	pl.rest = rule{Settings: p.Settings, when: newConditions(p.Retry.When), stats: statsOf("")}
+	pl.gate = pl.rest.stats.gate.configure(p.Limits)
 	for _, r := range p.Routes {
-		pl.routes = append(pl.routes, rule{
+		own := rule{
 			Settings: r.Settings, name: r.Name, match: r.Match, idempotent: r.Idempotent,
 			when: newConditions(r.Retry.When), stats: statsOf(r.Name),
-		})
+		}
+		if r.Limits != p.Limits { // else it inherits those of all calls, and must not count twice
+			own.gate = own.stats.gate.configure(r.Limits)
+		}
+		pl.routes = append(pl.routes, own)
 	}
 	return pl
 }

@@ -99,18 +99,19 @@ const (
 	guessLatency = 1e-3 // before any sample: the value does not matter, all read the same
 )
 
-// cost is what one more attempt is expected to wait here, over the capacity the endpoint stands for:
-// latency x (in flight + 1) / (weight x ramp x success share squared).
+// cost is what one more attempt is expected to wait here, over the share of its capacity that the endpoint is trusted
+// with: latency x (in flight / weight + 1) / (ramp x success share squared). The weight stands beside what is in flight
+// and not under the whole: draws are by weight already, and at rest a heavy endpoint must not win every one of them.
+// service is the latency of those not known yet; 0: nobody's latency counts.
 func (e *Endpoint) cost(now time.Duration, service float64, slowStart time.Duration) float64 {
 	ms := millis(now)
-	l := e.latency.read(ms)
-	if l == 0 {
-		l = service // a newcomer is neither free nor feared
+	l := 1.0
+	if service != 0 {
+		if l = e.latency.read(ms); l == 0 {
+			l = service // a newcomer is neither free nor feared
+		}
 	}
-	c := l * float64(e.inflight.Load()+1)
-	if w := e.info.Load().Weight; w > 1 {
-		c /= float64(w)
-	}
+	c := l * (float64(e.inflight.Load())/float64(max(1, e.info.Load().Weight)) + 1)
 	if since := e.since.Load(); since != 0 {
 		c /= e.ramp(now, time.Duration(since), slowStart)
 	}

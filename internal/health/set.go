@@ -68,7 +68,7 @@ const never = int64(1<<63 - 1)
 func NewSet(env Env, settings Settings) *Set {
 	s := &Set{env: env, known: map[key]*Endpoint{}}
 	s.settings.Store(&settings)
-	s.view.Store(&View{settings: &settings})
+	s.view.Store(s.Narrow(nil))
 	s.due.Store(never)
 	s.picks.Store(probeShare)
 	return s
@@ -97,7 +97,7 @@ func (s *Set) braking() bool { return s.env.Braking != nil && s.env.Braking() }
 func (s *Set) Update(now time.Duration, members []resolver.Endpoint) {
 	s.mu.Lock()
 	all, gone := s.reconcile(now, members)
-	s.publishAll(all)
+	s.publishAll(all, ringOver(all))
 	s.mu.Unlock()
 	for _, e := range gone {
 		e.drain()
@@ -140,10 +140,13 @@ func reborn(before, after *resolver.Endpoint) bool {
 }
 
 // publish computes the view and the next probe from the states. Under mu.
-func (s *Set) publish() { s.publishAll(s.view.Load().All) }
+func (s *Set) publish() {
+	v := s.view.Load()
+	s.publishAll(v.All, v.ring)
+}
 
-func (s *Set) publishAll(all []*Endpoint) {
-	v := s.Narrow(all)
+func (s *Set) publishAll(all []*Endpoint, ring func() *balance.Ring) {
+	v := narrow(all, s.settings.Load(), ring)
 	if len(v.Available) == 0 && len(v.All) > 0 {
 		s.hasten(v.All)
 	}
@@ -154,22 +157,6 @@ func (s *Set) publishAll(all []*Endpoint) {
 	s.view.Store(v)
 	s.due.Store(due)
 	s.notify()
-}
-
-// Narrow is the view of some endpoints of the set only: those a protocol has connections to.
-func (s *Set) Narrow(all []*Endpoint) *View {
-	v := &View{All: all, Available: make([]*Endpoint, 0, len(all)), settings: s.settings.Load()}
-	for _, e := range all {
-		if e.Available() {
-			v.Available = append(v.Available, e)
-		} else {
-			v.open = append(v.open, e)
-		}
-	}
-	if v.settings.LoadBalancing.Algorithm == policy.RoundRobin {
-		v.turns = balance.NewTurns(weights(v.pickable()))
-	}
-	return v
 }
 
 // hasten brings the probes near when nothing is available: every call is at risk anyway.
@@ -191,28 +178,4 @@ func (s *Set) tell(e *Endpoint, c Change) {
 	if s.env.Told != nil {
 		s.env.Told(e, c)
 	}
-}
-
-// View is an immutable picture of a set: All its endpoints and the Available ones.
-type View struct {
-	All, Available []*Endpoint
-	open           []*Endpoint // the others of All: open or probing
-	settings       *Settings
-	turns          *balance.Turns // round_robin's order over the pickable; nil for other algorithms
-}
-
-// pickable is what a pick chooses from: the available, or all when none is left or breakers are not obeyed.
-func (v *View) pickable() []*Endpoint {
-	if len(v.Available) == 0 || !v.settings.Apply {
-		return v.All
-	}
-	return v.Available
-}
-
-func weights(endpoints []*Endpoint) []int {
-	w := make([]int, len(endpoints))
-	for i, e := range endpoints {
-		w[i] = max(1, e.Info().Weight)
-	}
-	return w
 }
