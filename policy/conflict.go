@@ -56,22 +56,26 @@ func (o order[T]) keep(v *T) bool {
 }
 
 // settle keeps the orders of what at ("": the document, else a route of it) has become, where layers broke them: an edit
-// of a layer must not invalidate those above. What one document says against itself stays, for validation to refuse.
-func settle[T any](d *decoder, at string, v *T, orders []order[T]) {
+// of a layer must not invalidate those above. What one document says against itself stays, for validation to refuse. It reports
+// whether it changed anything.
+func settle[T any](d *decoder, at string, v *T, orders []order[T]) (changed bool) {
 	for _, o := range orders {
 		low, high := d.said(at, o.low), d.said(at, o.high)
 		if low == nil || high == nil {
-			clamp(d, at, v, o, first(low, high))
+			changed = clamp(d, at, v, o, first(low, high)) || changed
 		}
 	}
+	return changed
 }
 
 // clamp keeps one order of what at has become, and warns at the place n when it had to.
-func clamp[T any](d *decoder, at string, v *T, o order[T], n *yaml.Node) {
+func clamp[T any](d *decoder, at string, v *T, o order[T], n *yaml.Node) bool {
 	message := o.broken(*v)
-	if o.keep(v) {
-		d.warn(n, join(at, o.low), message+": "+o.now(*v))
+	if !o.keep(v) {
+		return false
 	}
+	d.warn(n, join(at, o.low), message+": "+o.now(*v))
+	return true
 }
 
 // now says what a clamped value has become.
@@ -92,6 +96,13 @@ func first(nodes ...*yaml.Node) *yaml.Node {
 		}
 	}
 	return nil
+}
+
+// settleSettings settles s, and warns of attempts that do not fit where that alone is left to say.
+func (d *decoder) settleSettings(at string, s *Settings) {
+	if !settle(d, at, s, settingsOrders) {
+		d.warnTight(at, *s)
+	}
 }
 
 // warnTight warns when the attempts of s cannot all be made: each may run to attempt_timeout and is followed by a pause,

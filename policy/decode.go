@@ -67,8 +67,7 @@ func newDecoder() *decoder {
 func (d *decoder) decode(root *yaml.Node, base Policy, p *Policy) {
 	document.read(d, root, "", p)
 	settle(d, "", p, upstreamOrders)
-	settle(d, "", &p.Settings, settingsOrders)
-	d.warnTight("", p.Settings)
+	d.settleSettings("", &p.Settings)
 	if n := d.set["routes"]; n != nil {
 		d.readRoutes(n, p)
 	} else {

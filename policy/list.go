@@ -2,7 +2,6 @@ package policy
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 
 	"go.yaml.in/yaml/v3"
@@ -11,9 +10,9 @@ import (
 // list is a sequence of single values. A list that is read replaces the one under it.
 type list[T any] struct {
 	item    scalar[T]
-	some    bool                      // empty is no list
-	most    int                       // ceiling of its length
-	unknown func(n *yaml.Node) string // of an item: why it is left out with a warning; "": it is judged by item; nil: none is left out
+	some    bool                                  // empty is no list
+	most    int                                   // ceiling of its length
+	unknown func(d *decoder, n *yaml.Node) string // of an item: why it is left out with a warning; "": it is judged by item; nil: none is left out
 }
 
 func (l list[T]) read(d *decoder, n *yaml.Node, path string, into *[]T) {
@@ -23,7 +22,7 @@ func (l list[T]) read(d *decoder, n *yaml.Node, path string, into *[]T) {
 	out, whole := make([]T, 0, len(n.Content)), true
 	for i, c := range n.Content {
 		if l.unknown != nil {
-			if message := l.unknown(c); message != "" {
+			if message := l.unknown(d, c); message != "" {
 				d.warn(c, index(path, i), message)
 				continue
 			}
@@ -84,57 +83,3 @@ func (d *decoder) wantList(n *yaml.Node, path string, some bool, most int) bool 
 func tooMany(n, most int) string { return fmt.Sprintf("%d entries are too many: at most %d", n, most) }
 
 func index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
-
-// codes are the gRPC codes that a Condition may name: all but OK.
-// https://github.com/grpc/grpc/blob/master/doc/statuscodes.md
-var codes = []string{
-	"CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED",
-	"RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE",
-	"DATA_LOSS", "UNAUTHENTICATED",
-}
-
-// conditions are what may stand in retry.when besides an HTTP status.
-var conditions = append([]string{string(Unavailable), string(Reset), string(AttemptTimeout), string(ServerError)}, codes...)
-
-var (
-	statusForm = form(`^[0-9]+$`)
-	errorForm  = form(`^[45][0-9][0-9]$`)
-)
-
-const wantCondition = "want " + string(Unavailable) + ", " + string(Reset) + ", " + string(AttemptTimeout) + ", " + string(ServerError) +
-	", an HTTP status from 400 to 599, or a gRPC code such as ABORTED"
-
-// condition is one entry of retry.when. A number that is no status of a failure is wrong; a word that is not known may
-// be one of a later version.
-func condition() scalar[Condition] {
-	return scalar[Condition]{
-		want: wantCondition,
-		parse: func(n *yaml.Node) (Condition, bool) {
-			return Condition(n.Value), n.Tag == "!!str" || n.Tag == "!!int"
-		},
-		wrong: func(v Condition) string {
-			if slices.Contains(conditions, string(v)) || errorForm.matches(string(v)) {
-				return ""
-			}
-			return fmt.Sprintf("%s, not %q", wantCondition, brief(string(v)))
-		},
-		print: func(v Condition) any { return string(v) },
-		form: members{{"anyOf", []members{
-			{{"type", "string"}, {"not", members{{"pattern", statusForm.String()}}}},
-			{{"type", "string"}, {"pattern", errorForm.String()}},
-			{{"type", "integer"}, {"minimum", 400}, {"maximum", 599}},
-		}}},
-	}
-}
-
-// unknownCondition says why a word of retry.when is left out.
-func unknownCondition(n *yaml.Node) string {
-	if n.Tag != "!!str" || slices.Contains(conditions, n.Value) || statusForm.matches(n.Value) {
-		return ""
-	}
-	meant := suggest(n.Value, conditions)
-	if meant == "" {
-		meant = ": " + wantCondition
-	}
-	return "unknown condition, not applied" + meant
-}

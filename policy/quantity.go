@@ -34,15 +34,20 @@ const (
 		`|0\.[1-9][0-9]*[mh]|1h(0m)?(0s)?`
 )
 
+// durationForms are the schema's definitions of the two kinds of durations.
+var durationForms = members{
+	{"duration", members{{"type", "string"}, {"pattern", "^(" + plainDuration + ")$"}}},
+	{"durationOrNone", members{{"anyOf", []members{
+		{{"type", "string"}, {"pattern", "^(" + plainZero + "|" + plainDuration + ")$"}},
+		{{"const", 0}},
+	}}}},
+}
+
 // duration is a string such as "250ms". none lets it be 0.
 func duration(none bool) scalar[time.Duration] {
-	expression, limits := "^("+plainDuration+")$", "1ms to 1h"
+	name, limits := "duration", "1ms to 1h"
 	if none {
-		expression, limits = "^("+plainZero+"|"+plainDuration+")$", "0 (none), or 1ms to 1h"
-	}
-	alternatives := []members{{{"type", "string"}, {"pattern", expression}}}
-	if none {
-		alternatives = append(alternatives, members{{"const", 0}})
+		name, limits = "durationOrNone", "0 (none), or 1ms to 1h"
 	}
 	return scalar[time.Duration]{
 		want:  "want a duration such as 250ms, 5s or 1m30s",
@@ -60,7 +65,7 @@ func duration(none bool) scalar[time.Duration] {
 			return fmt.Sprintf("%s is out of range: %s", plain(v), limits)
 		},
 		print: func(v time.Duration) any { return plain(v) },
-		form:  members{{"anyOf", alternatives}},
+		form:  members{{"$ref", "#/$defs/" + name}},
 	}
 }
 

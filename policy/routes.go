@@ -59,8 +59,7 @@ func (d *decoder) readRoutes(n *yaml.Node, p *Policy) {
 		at := index("routes", i)
 		r := Route{Settings: p.Settings, said: c}
 		route.read(d, c, at, &r)
-		settle(d, at, &r.Settings, settingsOrders)
-		d.warnTight(at, r.Settings)
+		d.settleSettings(at, &r.Settings)
 		d.warnMatch(at, r.Match)
 		p.Routes[i] = r
 	}

@@ -17,7 +17,7 @@ func Schema() []byte {
 		{"$schema", "https://json-schema.org/draft/2020-12/schema"},
 		{"title", "onehop policy"},
 		{"description", "Resilience of the calls to one service. Unknown fields are left out with a warning."},
-	}, document.schema()...)
+	}, append(document.schema(), member{"$defs", durationForms})...)
 	compact, err := json.Marshal(schema)
 	if err != nil {
 		panic(err) // the table is constant: a test calls this

@@ -42,10 +42,18 @@ func suggest(word string, candidates []string) string {
 	return "; did you mean " + best + "?"
 }
 
-// bare is a word without case and separators: maxAttempts, max-attempts and max_attempts are one.
-func bare(word string) string {
-	return strings.ToLower(strings.NewReplacer("_", "", "-", "", " ", "").Replace(word))
+// suggest is the function of that name, and "" when there is no room for the warning: a document may be full of such words.
+func (d *decoder) suggest(word string, candidates []string) string {
+	if len(d.warnings) > maxProblems {
+		return ""
+	}
+	return suggest(word, candidates)
 }
+
+// bare is a word without case and separators: maxAttempts, max-attempts and max_attempts are one.
+func bare(word string) string { return strings.ToLower(separators.Replace(word)) }
+
+var separators = strings.NewReplacer("_", "", "-", "", " ", "")
 
 // distance is that of Levenshtein: how many bytes must be inserted, removed or replaced to make a into b.
 func distance(a, b string) int {

@@ -1,0 +1,62 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// codes are the gRPC codes that a Condition may name: all but OK.
+// https://github.com/grpc/grpc/blob/master/doc/statuscodes.md
+var codes = []string{
+	"CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED",
+	"RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE",
+	"DATA_LOSS", "UNAUTHENTICATED",
+}
+
+// conditions are what may stand in retry.when besides an HTTP status.
+var conditions = append([]string{string(Unavailable), string(Reset), string(AttemptTimeout), string(ServerError)}, codes...)
+
+var (
+	statusForm = form(`^[0-9]+$`)
+	errorForm  = form(`^[45][0-9][0-9]$`)
+)
+
+const wantCondition = "want " + string(Unavailable) + ", " + string(Reset) + ", " + string(AttemptTimeout) + ", " + string(ServerError) +
+	", an HTTP status from 400 to 599, or a gRPC code such as ABORTED"
+
+// condition is one entry of retry.when. A number that is no status of a failure is wrong; a word that is not known may
+// be one of a later version.
+func condition() scalar[Condition] {
+	return scalar[Condition]{
+		want: wantCondition,
+		parse: func(n *yaml.Node) (Condition, bool) {
+			return Condition(n.Value), n.Tag == "!!str" || n.Tag == "!!int"
+		},
+		wrong: func(v Condition) string {
+			if slices.Contains(conditions, string(v)) || errorForm.matches(string(v)) {
+				return ""
+			}
+			return fmt.Sprintf("%s, not %q", wantCondition, brief(string(v)))
+		},
+		print: func(v Condition) any { return string(v) },
+		form: members{{"anyOf", []members{
+			{{"type", "string"}, {"not", members{{"pattern", statusForm.String()}}}},
+			{{"type", "string"}, {"pattern", errorForm.String()}},
+			{{"type", "integer"}, {"minimum", 400}, {"maximum", 599}},
+		}}},
+	}
+}
+
+// unknownCondition says why a word of retry.when is left out.
+func unknownCondition(d *decoder, n *yaml.Node) string {
+	if n.Tag != "!!str" || slices.Contains(conditions, n.Value) || statusForm.matches(n.Value) {
+		return ""
+	}
+	meant := d.suggest(n.Value, conditions)
+	if meant == "" {
+		meant = ": " + wantCondition
+	}
+	return "unknown condition, not applied" + meant
+}
