@@ -38,6 +38,10 @@ func (s *State) Core() *State { return s }
 // Endpoint is what was picked; nil: nothing yet.
 func (s *State) Endpoint() *health.Endpoint { return s.endpoint.Load() }
 
+// Racing says that the attempt is one of a race: it must not touch what the others touch, and its end may come after
+// the call's.
+func (s *State) Racing() bool { return s.cancel != nil }
+
 // Start is the instant of the pick.
 func (s *State) Start() time.Duration { return s.start }
 
@@ -51,20 +55,24 @@ func (s *State) Pick(v *health.View) bool {
 	if v == nil {
 		v = set.View()
 	}
+	tried := s.tried
+	if e := s.Endpoint(); e != nil { // what was picked before did not take it
+		tried = append(tried[:len(tried):len(tried)], e)
+	}
 	now := health.Now()
-	e, probe := set.Pick(now, v, health.Want{Tried: s.tried, Probe: s.Number == 1 && s.call.mayProbe(), Hash: s.call.hash()})
+	e, probe := set.Pick(now, v, health.Want{Tried: tried, Probe: s.Number == 1 && s.call.mayProbe(), Hash: s.call.hash()})
 	if e == nil {
 		return false
 	}
-	s.unpick()
+	s.Unpick()
 	e.Begin()
 	s.start, s.probe = now, probe
 	s.endpoint.Store(e)
 	return true
 }
 
-// unpick takes back an earlier pick that sent nothing.
-func (s *State) unpick() {
+// Unpick takes back a pick that sent nothing: no attempt was made at its endpoint.
+func (s *State) Unpick() {
 	e := s.endpoint.Swap(nil)
 	if e == nil {
 		return

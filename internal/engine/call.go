@@ -18,6 +18,7 @@ type Call struct {
 	Path       string   // HTTP: the escaped path
 	Safe       bool     // idempotent by the protocol's own rules
 	Replayable bool     // can be sent again after it was sent: no body, or one that can be rewound
+	Stream     bool     // lives on after its first answer: no time of the policy bounds it, and it is never hedged
 	Options    *Options // nil: none
 
 	upstream *Upstream
@@ -102,7 +103,7 @@ func (c *Call) begin(ctx context.Context, u *Upstream) (context.Context, *Failur
 	if c.Options != nil && c.Options.HasTimeout {
 		timeout = c.Options.Timeout
 	}
-	if timeout > 0 {
+	if timeout > 0 && !c.Stream {
 		c.deadline = c.start + timeout
 	}
 	return c.ctx, c.admit()

@@ -43,7 +43,7 @@ func (h *hedges) withdraw() bool {
 
 // hedging is how long the call's attempts have before a hedge is made; false: none will be.
 func (c *Call) hedging() (time.Duration, bool) {
-	if c.rule.Hedge <= 0 || !c.Idempotent() || !c.Replayable || c.noRetry() || c.attempts+1 >= c.rule.Retry.MaxAttempts {
+	if c.rule.Hedge <= 0 || c.Stream || !c.Idempotent() || !c.Replayable || c.noRetry() || c.attempts+1 >= c.rule.Retry.MaxAttempts {
 		return 0, false
 	}
 	c.upstream.hedges.deposit(c.rule.Hedge)

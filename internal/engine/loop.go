@@ -80,6 +80,9 @@ func (c *Call) answer(s *shot) {
 func (c *Call) prepare(ctx context.Context, s *State) {
 	c.tries++
 	s.call, s.Number, s.Deadline, s.tried = c, c.tries, c.deadline, c.tried
+	if c.Stream {
+		return
+	}
 	s.Timeout = c.rule.AttemptTimeout
 	if s.Timeout > 0 && c.last() {
 		if _, bounded := c.remaining(ctx, health.Now()); bounded {
