@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	subBits  = 3 // sub-buckets per power of two: a value is known within 1/8, its middle within 1/16
+	subBits  = 3 // sub-buckets per power of two: a value is known within 1/8
 	subCount = 1 << subBits
 	buckets  = 256 // 1 KiB: from 1 us to over an hour
 	fade     = 4096
@@ -32,14 +32,14 @@ func bucketOf(d time.Duration) int {
 	return min(buckets-1, (shift+1)<<subBits+int(us>>shift)&(subCount-1))
 }
 
-// middle is the value a bucket stands for.
-func middle(bucket int) time.Duration {
+// top is the highest value of a bucket: what HdrHistogram answers with, too. An answer that usually takes 10 ms must not
+// be hedged after 9.
+func top(bucket int) time.Duration {
 	if bucket < subCount {
-		return time.Duration(bucket) * time.Microsecond
+		return time.Duration(bucket+1) * time.Microsecond
 	}
 	shift := bucket>>subBits - 1
-	low := uint64(subCount+bucket&(subCount-1)) << shift
-	return time.Duration(low+uint64(1)<<shift/2) * time.Microsecond
+	return time.Duration(uint64(subCount+bucket&(subCount-1)+1)<<shift) * time.Microsecond
 }
 
 // sample counts one latency, and says whether a percentile read before is due to be read again.
@@ -64,8 +64,8 @@ func (h *histogram) percentile(p float64) time.Duration {
 	rank, seen := uint64(p*float64(total)), uint64(0)
 	for i := range h.counts {
 		if seen += uint64(h.counts[i].Load()); seen > rank {
-			return middle(i)
+			return top(i)
 		}
 	}
-	return middle(buckets - 1)
+	return top(buckets - 1)
 }

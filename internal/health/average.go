@@ -73,7 +73,12 @@ func (l *latency) update(now uint32, f func(v, d float64) float64) {
 // never failed.
 type failures struct{ word atomic.Uint64 }
 
-const shareGain = 1.0 / 16
+const (
+	shareGain = 1.0 / 16
+	// leastFailures is what is too little to tell two endpoints apart: without it one that failed once loses every
+	// comparison with an equal peer for as long as a float can hold the rest of its shame.
+	leastFailures = 0.01
+)
 
 // read is the failure share, 0 to 1.
 func (f *failures) read(now uint32) float64 {
@@ -82,7 +87,10 @@ func (f *failures) read(now uint32) float64 {
 		return 0
 	}
 	v, at := unpack(w)
-	return v * decay(now, at)
+	if v *= decay(now, at); v < leastFailures {
+		return 0
+	}
+	return v
 }
 
 // add takes one outcome, 1 a failure and 0 a success.

@@ -13,6 +13,7 @@ import (
 // id. Safe for concurrent use.
 type Endpoint struct {
 	info     atomic.Pointer[resolver.Endpoint]
+	tier     int // of its datacenter: 0 the own
 	latency  latency
 	failures failures
 	inflight atomic.Int32
@@ -93,25 +94,18 @@ func (e *Endpoint) Latency(now time.Duration) time.Duration {
 }
 
 const (
-	leastShare   = 0.05 // a failing endpoint costs at most 400 times as much: never unreachable by cost alone
-	leastRamp    = 0.1  // the share a newcomer starts with
-	pausedCost   = 1e6  // an endpoint that asked for a pause is taken only where no other is drawn
-	guessLatency = 1e-3 // before any sample: the value does not matter, all read the same
+	leastShare = 0.05 // a failing endpoint costs at most 400 times as much: never unreachable by cost alone
+	leastRamp  = 0.1  // the share a newcomer starts with
+	pausedCost = 1e6  // an endpoint that asked for a pause is taken only where no other is drawn
 )
 
 // cost is what one more attempt is expected to wait here, over the share of its capacity that the endpoint is trusted
 // with: latency x (in flight / weight + 1) / (ramp x success share squared). The weight stands beside what is in flight
 // and not under the whole: draws are by weight already, and at rest a heavy endpoint must not win every one of them.
-// service is the latency of those not known yet; 0: nobody's latency counts.
-func (e *Endpoint) cost(now time.Duration, service float64, slowStart time.Duration) float64 {
+// latency is the endpoint's own, or what it is taken for.
+func (e *Endpoint) cost(now time.Duration, latency float64, slowStart time.Duration) float64 {
 	ms := millis(now)
-	l := 1.0
-	if service != 0 {
-		if l = e.latency.read(ms); l == 0 {
-			l = service // a newcomer is neither free nor feared
-		}
-	}
-	c := l * (float64(e.inflight.Load())/float64(max(1, e.info.Load().Weight)) + 1)
+	c := latency * (float64(e.inflight.Load())/float64(max(1, e.info.Load().Weight)) + 1)
 	if since := e.since.Load(); since != 0 {
 		c /= e.ramp(now, time.Duration(since), slowStart)
 	}

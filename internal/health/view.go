@@ -14,18 +14,19 @@ type View struct {
 	All, Available []*Endpoint
 	open           []*Endpoint // the others of All: open or probing
 	settings       *Settings
-
-	// What the algorithm needs over the pickable; nil for the other algorithms.
-	turns *balance.Turns
-	draws *balance.Alias       // of p2c_ewma and least_request where weights differ
-	ring  func() *balance.Ring // over All, so that a breaker that opens moves nobody else's keys
+	shares         []float64            // of the datacenters, the own first
+	groups         []group              // what a pick chooses from, by share; none: All is empty
+	pickable       []*Endpoint          // of all groups
+	ring           func() *balance.Ring // over All, so that a breaker that opens moves nobody else's keys
 }
 
 // Narrow is the view of some endpoints of the set only: those a protocol has connections to.
-func (s *Set) Narrow(all []*Endpoint) *View { return narrow(all, s.settings.Load(), ringOver(all)) }
+func (s *Set) Narrow(all []*Endpoint) *View {
+	return newView(all, s.settings.Load(), s.view.Load().shares, ringOver(all))
+}
 
-func narrow(all []*Endpoint, settings *Settings, ring func() *balance.Ring) *View {
-	v := &View{All: all, Available: make([]*Endpoint, 0, len(all)), settings: settings, ring: ring}
+func newView(all []*Endpoint, settings *Settings, shares []float64, ring func() *balance.Ring) *View {
+	v := &View{All: all, Available: make([]*Endpoint, 0, len(all)), settings: settings, shares: shares, ring: ring}
 	for _, e := range all {
 		if e.Available() {
 			v.Available = append(v.Available, e)
@@ -33,12 +34,7 @@ func narrow(all []*Endpoint, settings *Settings, ring func() *balance.Ring) *Vie
 			v.open = append(v.open, e)
 		}
 	}
-	switch settings.LoadBalancing.Algorithm {
-	case policy.RoundRobin:
-		v.turns = balance.NewTurns(weights(v.pickable()))
-	case policy.P2CEWMA, policy.LeastRequest, policy.RingHash:
-		v.draws = balance.NewAlias(weights(v.pickable()))
-	}
+	v.split()
 	return v
 }
 
@@ -53,14 +49,6 @@ func ringOver(all []*Endpoint) func() *balance.Ring {
 	})
 }
 
-// pickable is what a pick chooses from: the available, or all when none is left or breakers are not obeyed.
-func (v *View) pickable() []*Endpoint {
-	if len(v.Available) == 0 || !v.settings.Apply {
-		return v.All
-	}
-	return v.Available
-}
-
 func weights(endpoints []*Endpoint) []int {
 	w := make([]int, len(endpoints))
 	for i, e := range endpoints {
@@ -71,7 +59,7 @@ func weights(endpoints []*Endpoint) []int {
 
 // Untried says whether v has an endpoint that a call which tried these could still be served by.
 func (v *View) Untried(tried []*Endpoint) bool {
-	for _, e := range v.pickable() {
+	for _, e := range v.pickable {
 		if !slices.Contains(tried, e) {
 			return true
 		}
@@ -81,50 +69,83 @@ func (v *View) Untried(tried []*Endpoint) bool {
 
 // choose is the algorithm's pick among the pickable.
 func (s *Set) choose(now time.Duration, v *View, want Want) *Endpoint {
-	candidates := v.pickable()
-	switch {
-	case len(candidates) == 0:
+	switch len(v.pickable) {
+	case 0:
 		return nil
-	case len(candidates) == 1:
-		return candidates[0]
-	case want.Hash != 0 && v.settings.LoadBalancing.Algorithm == policy.RingHash:
-		return v.hashed(want)
-	case len(want.Tried) > 0:
-		return s.untried(now, v, candidates, want.Tried)
-	case v.turns != nil:
-		return candidates[v.turns.Next(&s.turn)]
-	case v.draws != nil:
-		// Two draws by weight, which may be the same: at rest every share is its weight's.
-		return s.cheaper(now, v, candidates[v.draws.Draw()], candidates[v.draws.Draw()])
+	case 1:
+		return v.pickable[0]
 	}
-	i, j := balance.Two(len(candidates))
-	return s.cheaper(now, v, candidates[i], candidates[j])
+	if want.Hash != 0 && v.settings.LoadBalancing.Algorithm == policy.RingHash {
+		return v.hashed(want)
+	}
+	if len(want.Tried) > 0 {
+		return s.untried(now, v, want.Tried)
+	}
+	g := v.group()
+	if len(g.endpoints) == 1 {
+		return g.endpoints[0]
+	}
+	var i, j int
+	switch {
+	case g.turns != nil:
+		return g.endpoints[g.turns.Next(&s.turn)]
+	case g.draws != nil:
+		i, j = g.draws.Draw(), g.draws.Draw() // they may be the same: at rest every share is its weight's
+	default:
+		i, j = balance.Two(len(g.endpoints))
+	}
+	return s.cheaper(now, v, g.endpoints[i], g.endpoints[j])
 }
 
 // cheaper is the power of two choices: of two draws the one with the lower cost, the first where they are equal.
 func (s *Set) cheaper(now time.Duration, v *View, a, b *Endpoint) *Endpoint {
-	lb := &v.settings.LoadBalancing
-	service := 0.0 // least_request: all latencies read the same
-	if lb.Algorithm != policy.LeastRequest {
-		service = max(s.service.Read(), guessLatency)
+	set := &v.settings.LoadBalancing
+	la, lb := 1.0, 1.0
+	if set.Algorithm != policy.LeastRequest {
+		la, lb = latencies(now, a, b)
 	}
-	if b.cost(now, service, lb.SlowStart) < a.cost(now, service, lb.SlowStart) {
+	if b.cost(now, lb, set.SlowStart) < a.cost(now, la, set.SlowStart) {
 		return b
 	}
 	return a
 }
 
-// untried serves retries, which are rare: it may allocate.
-func (s *Set) untried(now time.Duration, v *View, candidates, tried []*Endpoint) *Endpoint {
-	left := slices.DeleteFunc(slices.Clone(candidates), func(e *Endpoint) bool { return slices.Contains(tried, e) })
-	switch len(left) {
-	case 0:
-		left = candidates
-	case 1:
+// latencies are what two endpoints are compared by. One without a sample is neither free nor feared: it is taken to be
+// like the other. The service's mean would not do: it does not decay as the other's average has done since its last
+// answer, so that an endpoint never called would lose every comparison on a quiet upstream.
+func latencies(now time.Duration, a, b *Endpoint) (la, lb float64) {
+	ms := millis(now)
+	la, lb = a.latency.read(ms), b.latency.read(ms)
+	switch {
+	case la == 0 && lb == 0:
+		return 1, 1
+	case la == 0:
+		return lb, lb
+	case lb == 0:
+		return la, la
+	}
+	return la, lb
+}
+
+// untried serves retries, which are rare: it may allocate. It looks for another endpoint where the call belongs, then
+// anywhere.
+func (s *Set) untried(now time.Duration, v *View, tried []*Endpoint) *Endpoint {
+	left := v.group().endpoints
+	for _, list := range [][]*Endpoint{left, v.pickable} {
+		if others := without(list, tried); len(others) > 0 {
+			left = others
+			break
+		}
+	}
+	if len(left) == 1 {
 		return left[0]
 	}
 	i, j := balance.Two(len(left))
 	return s.cheaper(now, v, left[i], left[j])
+}
+
+func without(list, tried []*Endpoint) []*Endpoint {
+	return slices.DeleteFunc(slices.Clone(list), func(e *Endpoint) bool { return slices.Contains(tried, e) })
 }
 
 // loadBound is how far above the mean a hashed endpoint may be loaded (Mirrokni, Thorup, Zadimoghaddam 2016).
@@ -133,16 +154,17 @@ const loadBound = 1.25
 // hashed is the owner of the call's key, or the next on the ring that is pickable, not tried, and not loaded beyond the
 // bound.
 func (v *View) hashed(want Want) *Endpoint {
-	obey := len(v.Available) > 0 && v.settings.Apply
+	may := v.group().endpoints // a datacenter's, by its share
+	all := len(v.groups) == 1 && len(may) == len(v.All)
 	load, capacity := 1.0, 0.0
-	for _, e := range v.pickable() {
+	for _, e := range may {
 		load += float64(e.inflight.Load())
 		capacity += float64(max(1, e.Info().Weight))
 	}
 	var first *Endpoint // that is pickable at all
 	i := v.ring().Walk(want.Hash, func(i int) bool {
 		e := v.All[i]
-		if obey && !e.Available() || slices.Contains(want.Tried, e) {
+		if !all && !slices.Contains(may, e) || slices.Contains(want.Tried, e) {
 			return false
 		}
 		if first == nil {
@@ -155,7 +177,7 @@ func (v *View) hashed(want Want) *Endpoint {
 		return v.All[i]
 	}
 	if first == nil { // all were tried
-		return v.pickable()[int(want.Hash%uint64(len(v.pickable())))]
+		return may[want.Hash%uint64(len(may))]
 	}
 	return first
 }
