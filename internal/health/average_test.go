@@ -80,6 +80,7 @@ func TestFailures(t *testing.T) {
 		{"an ok takes a sixteenth", []step{{0, 1}, {0, 0}}, 0, 1.0 / 16 * 15 / 16},
 		{"age decays first", []step{{0, 1}, {time.Second, 1}}, time.Second, 1.0/16*tenth + (1-1.0/16*tenth)/16},
 		{"reads decay", []step{{0, 1}}, 10 * time.Second, 1.0 / 16 / math.E},
+		{"what is left after 20 s tells nothing", []step{{0, 1}}, 20 * time.Second, 0},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {

@@ -347,11 +347,13 @@ func TestCost(t *testing.T) {
 	const now = time.Minute
 	base := func(change func(e *Endpoint)) *Endpoint {
 		e := newEndpoint(&members(1)[0], 0)
-		e.latency.sample(millis(now), 0.02)
 		change(e)
 		return e
 	}
-	const service, slow = 0.5, 10 * time.Second
+	weight := func(w int) func(e *Endpoint) {
+		return func(e *Endpoint) { m := members(1)[0]; m.Weight = w; e.info.Store(&m); e.inflight.Store(3) }
+	}
+	const latency, slow = 0.02, 10 * time.Second
 	rows := []struct {
 		name string
 		e    *Endpoint
@@ -359,11 +361,8 @@ func TestCost(t *testing.T) {
 	}{
 		{"plain", base(func(*Endpoint) {}), 0.02},
 		{"three in flight", base(func(e *Endpoint) { e.inflight.Store(3) }), 0.08},
-		{"half its latency after 10 s ln 2", base(func(e *Endpoint) { e.latency.word.Store(pack(0.02, millis(now-6931*time.Millisecond))) }), 0.01},
-		{"no sample: the service's", base(func(e *Endpoint) { e.latency = latency{} }), 0.5},
-		{"weight 4 at rest", base(func(e *Endpoint) { m := members(1)[0]; m.Weight = 4; e.info.Store(&m) }), 0.02},
-		{"weight 4, four in flight", base(func(e *Endpoint) { m := members(1)[0]; m.Weight = 4; e.info.Store(&m); e.inflight.Store(4) }), 0.04},
-		{"weight 0 is 1", base(func(e *Endpoint) { m := members(1)[0]; m.Weight = 0; e.info.Store(&m) }), 0.02},
+		{"three in flight at weight 3", base(weight(3)), 0.04},
+		{"weight 0 is 1", base(weight(0)), 0.08},
 		{"half its successes", base(func(e *Endpoint) { e.failures.set(millis(now), 0.5) }), 0.08},
 		{"no success: 400 times", base(func(e *Endpoint) { e.failures.set(millis(now), 1) }), 8},
 		{"a newcomer", base(func(e *Endpoint) { e.since.Store(int64(now)) }), 0.2},
@@ -373,14 +372,57 @@ func TestCost(t *testing.T) {
 		{"the pause is over", base(func(e *Endpoint) { e.Pause(now) }), 0.02},
 	}
 	for _, row := range rows {
-		if got := row.e.cost(now, service, slow); math.Abs(got-row.want) > 1e-3*row.want {
+		if got := row.e.cost(now, latency, slow); math.Abs(got-row.want) > 1e-3*row.want {
 			t.Errorf("%s: cost %v, want %v", row.name, got, row.want)
 		}
 	}
 	grown := base(func(e *Endpoint) { e.since.Store(int64(now - slow)) })
-	if grown.cost(now, service, slow); grown.since.Load() != 0 {
+	if grown.cost(now, latency, slow); grown.since.Load() != 0 {
 		t.Error("a grown endpoint still pays for its ramp")
 	}
+}
+
+func TestLatencies(t *testing.T) {
+	const now = time.Minute
+	rows := []struct {
+		name         string
+		a, b         float64 // samples; 0: none
+		wantA, wantB float64
+	}{
+		{"none known", 0, 0, 1, 1},
+		{"a newcomer is taken to be like the other", 0, 0.02, 0.02, 0.02},
+		{"on either side", 0.02, 0, 0.02, 0.02},
+		{"both known", 0.02, 0.5, 0.02, 0.5},
+	}
+	for _, row := range rows {
+		sampled := func(x float64) *Endpoint {
+			e := newEndpoint(&members(1)[0], 0)
+			if x != 0 {
+				e.latency.sample(millis(now), x)
+			}
+			return e
+		}
+		a, b := latencies(now, sampled(row.a), sampled(row.b))
+		near(t, row.name+", a", a, row.wantA)
+		near(t, row.name+", b", b, row.wantB)
+	}
+}
+
+// TestANewcomerOnAQuietUpstreamIsCalled: latencies decay between calls, and what is not known yet must not stand
+// above them for that.
+func TestANewcomerOnAQuietUpstreamIsCalled(t *testing.T) {
+	inWorld(t, 2, func(t *testing.T, w *world) {
+		seen := map[*Endpoint]bool{}
+		for range 20 {
+			time.Sleep(time.Second)
+			e, _ := w.Pick(Now(), w.View(), Want{})
+			seen[e] = true
+			w.report(e, OK)
+		}
+		if len(seen) != 2 {
+			t.Error("one of two endpoints was never called in 20 calls")
+		}
+	})
 }
 
 func TestPauseNeverShortens(t *testing.T) {
