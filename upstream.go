@@ -103,7 +103,7 @@ func (w *watched) stop() {
 	if w.timer != nil {
 		w.timer.Stop()
 	}
-	w.live.Update(nil, errClosed.Error())
+	w.live.Update(errClosed.Error())
 }
 
 // resolved takes what discovery published.
@@ -138,7 +138,7 @@ func (w *watched) apply(change func(now time.Time) bool) {
 		return
 	}
 	if change(time.Now()) {
-		w.live.Update(w.chosen(), w.empty)
+		w.live.Update(w.empty, health.Tier{Members: w.chosen()})
 	}
 	if w.timer != nil {
 		w.timer.Stop()

@@ -101,9 +101,9 @@ func (u *Upstream) Configure(p policy.Policy) {
 // Unconfigured says that no policy could be read: the one in force stays, and calls wait for it no longer.
 func (u *Upstream) Unconfigured() { u.progress(func() { u.configured = true }) }
 
-// Update puts a set of endpoints in force. why explains an empty one.
-func (u *Upstream) Update(members []resolver.Endpoint, why string) {
-	u.set.Update(health.Now(), members)
+// Update puts the endpoints of the own datacenter, and of those to fail over to, in force. why explains an empty set.
+func (u *Upstream) Update(why string, tiers ...health.Tier) {
+	u.set.Update(health.Now(), tiers...)
 	u.progress(func() { u.resolved, u.empty = true, why })
 }
 

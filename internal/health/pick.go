@@ -13,10 +13,22 @@ type Want struct {
 // an available one not yet tried, any available one, one not yet tried, any. probe, when not nil, must be called once
 // with what Report said of the attempt.
 func (s *Set) Pick(now time.Duration, v *View, want Want) (e *Endpoint, probe func(Outcome)) {
-	if int64(now) >= s.due.Load() && len(v.open) > 0 {
-		if e, probe = s.probe(now, v, want.Probe); e != nil {
+	if int64(now) >= s.due.Load() {
+		if e, probe = s.overdue(now, v, want.Probe); e != nil {
 			return e, probe
 		}
 	}
 	return s.choose(now, v, want), nil
+}
+
+// overdue does what time has brought about: a datacenter regains its share, a probe is due.
+func (s *Set) overdue(now time.Duration, v *View, mayProbe bool) (*Endpoint, func(Outcome)) {
+	if len(v.shares) > 1 && s.mu.TryLock() {
+		s.publish()
+		s.mu.Unlock()
+	}
+	if len(v.open) == 0 {
+		return nil, nil
+	}
+	return s.probe(now, v, mayProbe)
 }

@@ -26,6 +26,7 @@ const (
 type Settings struct {
 	CircuitBreaker policy.CircuitBreaker
 	LoadBalancing  policy.LoadBalancing
+	Zone           string // the caller's own; "": unknown, and no zone is preferred
 	// Apply false: breakers are computed and told, and picks do not obey them (modes observe and bypass).
 	Apply bool
 }
@@ -55,12 +56,28 @@ type Set struct {
 
 	mu    sync.Mutex // writers of the view and of open endpoints
 	known map[key]*Endpoint
-	fresh bool // the first snapshot has come
+	tiers []tier
 
 	watchers map[chan<- struct{}]struct{}
 }
 
-type key struct{ addr, id string }
+// key is an endpoint's identity: two datacenters may use the same addresses and names.
+type key struct {
+	addr, id string
+	tier     int
+}
+
+// tier is what the set knows of one datacenter.
+type tier struct {
+	missing int // weight of listed instances that cannot be used
+	recovery
+}
+
+// Tier is the endpoints of one datacenter: the own, or one to fail over to.
+type Tier struct {
+	Members []resolver.Endpoint
+	Missing int // weight of its instances that are listed and cannot be used: critical
+}
 
 const never = int64(1<<63 - 1)
 
@@ -68,7 +85,7 @@ const never = int64(1<<63 - 1)
 func NewSet(env Env, settings Settings) *Set {
 	s := &Set{env: env, known: map[key]*Endpoint{}}
 	s.settings.Store(&settings)
-	s.view.Store(s.Narrow(nil))
+	s.view.Store(&View{settings: &settings, shares: []float64{1}})
 	s.due.Store(never)
 	s.picks.Store(probeShare)
 	return s
@@ -92,11 +109,11 @@ func (s *Set) Service() time.Duration {
 
 func (s *Set) braking() bool { return s.env.Braking != nil && s.env.Braking() }
 
-// Update makes the set hold exactly members; what stays keeps its state. An endpoint whose start changed is another
-// incarnation and begins anew.
-func (s *Set) Update(now time.Duration, members []resolver.Endpoint) {
+// Update makes the set hold exactly the members of tiers: the own datacenter, then those to fail over to in their order.
+// What stays keeps its state. An endpoint whose start changed is another incarnation and begins anew.
+func (s *Set) Update(now time.Duration, tiers ...Tier) {
 	s.mu.Lock()
-	all, gone := s.reconcile(now, members)
+	all, gone := s.reconcile(now, tiers)
 	s.publishAll(all, ringOver(all))
 	s.mu.Unlock()
 	for _, e := range gone {
@@ -105,27 +122,24 @@ func (s *Set) Update(now time.Duration, members []resolver.Endpoint) {
 	}
 }
 
-func (s *Set) reconcile(now time.Duration, members []resolver.Endpoint) (all, gone []*Endpoint) {
+func (s *Set) reconcile(now time.Duration, tiers []Tier) (all, gone []*Endpoint) {
 	since := now
-	if !s.fresh { // all are new: a slow start of all would be a start of none
-		since, s.fresh = 0, len(members) > 0
+	if len(s.known) == 0 { // all are new: a slow start of all would be a start of none
+		since = 0
 	}
-	next := make(map[key]*Endpoint, len(members))
-	all = make([]*Endpoint, 0, len(members))
-	for i := range members {
-		m := &members[i]
-		k := key{m.Addr, m.ID}
-		if next[k] != nil {
-			continue // listed twice
+	next := map[key]*Endpoint{}
+	for n, t := range tiers {
+		if n == len(s.tiers) {
+			s.tiers = append(s.tiers, tier{recovery: recovery{health: 1}})
 		}
-		e := s.known[k]
-		if e == nil || reborn(e.Info(), m) {
-			e = newEndpoint(m, since)
-		} else {
-			e.info.Store(m)
+		s.tiers[n].missing = t.Missing
+		for i := range t.Members {
+			if e := s.admit(&t.Members[i], n, since, next); e != nil {
+				all = append(all, e)
+			}
 		}
-		next[k], all = e, append(all, e)
 	}
+	s.tiers = s.tiers[:len(tiers)]
 	for k, e := range s.known {
 		if next[k] != e {
 			gone = append(gone, e)
@@ -133,6 +147,23 @@ func (s *Set) reconcile(now time.Duration, members []resolver.Endpoint) (all, go
 	}
 	s.known = next
 	return all, gone
+}
+
+// admit finds or makes the endpoint of a member; nil: it is listed twice.
+func (s *Set) admit(m *resolver.Endpoint, n int, since time.Duration, next map[key]*Endpoint) *Endpoint {
+	k := key{m.Addr, m.ID, n}
+	if next[k] != nil {
+		return nil
+	}
+	e := s.known[k]
+	if e == nil || reborn(e.Info(), m) {
+		e = newEndpoint(m, since)
+		e.tier = n
+	} else {
+		e.info.Store(m)
+	}
+	next[k] = e
+	return e
 }
 
 func reborn(before, after *resolver.Endpoint) bool {
@@ -146,17 +177,35 @@ func (s *Set) publish() {
 }
 
 func (s *Set) publishAll(all []*Endpoint, ring func() *balance.Ring) {
-	v := narrow(all, s.settings.Load(), ring)
+	shares, due := s.share(all)
+	v := newView(all, s.settings.Load(), shares, ring)
 	if len(v.Available) == 0 && len(v.All) > 0 {
 		s.hasten(v.All)
 	}
-	due := never
 	for _, e := range v.open {
 		due = min(due, e.retryAt.Load())
 	}
 	s.view.Store(v)
 	s.due.Store(due)
 	s.notify()
+}
+
+// share is how the calls are spread over the datacenters, and when that changes by itself. Under mu.
+func (s *Set) share(all []*Endpoint) (shares []float64, due int64) {
+	if len(s.tiers) < 2 {
+		return []float64{1}, never
+	}
+	now, due := Now(), never
+	healths := make([]float64, len(s.tiers))
+	for n := range s.tiers {
+		t := &s.tiers[n]
+		due = min(due, t.step(now, measure(all, n, t.missing)))
+		healths[n] = t.health
+	}
+	if !s.settings.Load().Apply {
+		return append([]float64{1}, make([]float64, len(s.tiers)-1)...), due
+	}
+	return sharesOf(healths), due
 }
 
 // hasten brings the probes near when nothing is available: every call is at risk anyway.

@@ -12,7 +12,7 @@ import (
 
 func TestTheFirstSnapshotHasNoSlowStart(t *testing.T) {
 	inWorld(t, 2, func(t *testing.T, w *world) {
-		w.Update(Now(), members(3))
+		w.Update(Now(), Tier{Members: members(3)})
 		if since := w.e(0).since.Load(); since != 0 {
 			t.Error("an endpoint of the first snapshot starts slowly: all of them would")
 		}
@@ -27,7 +27,7 @@ func TestAnEmptySnapshotIsNoFirst(t *testing.T) {
 		if e, probe := w.Pick(Now(), w.View(), Want{}); e != nil || probe != nil {
 			t.Fatal("a pick from nothing")
 		}
-		w.Update(Now(), members(2))
+		w.Update(Now(), Tier{Members: members(2)})
 		if since := w.e(0).since.Load(); since != 0 {
 			t.Error("the first endpoints start slowly")
 		}
@@ -58,11 +58,11 @@ func TestUpdateKeepsStateByIdentity(t *testing.T) {
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
 			inWorld(t, 0, func(t *testing.T, w *world) {
-				w.Update(Now(), one(func(*resolver.Endpoint) {}))
+				w.Update(Now(), Tier{Members: one(func(*resolver.Endpoint) {})})
 				before := w.e(0)
 				w.report(before, OK)
 				after := one(row.change)
-				w.Update(Now(), after)
+				w.Update(Now(), Tier{Members: after})
 				if kept := w.e(0) == before; kept != row.keeps {
 					t.Errorf("kept = %v, want %v", kept, row.keeps)
 				}
@@ -80,7 +80,7 @@ func TestUpdateKeepsStateByIdentity(t *testing.T) {
 func TestTheOpenStayOpenAcrossSnapshots(t *testing.T) {
 	inWorld(t, 3, func(t *testing.T, w *world) {
 		w.trip(w.e(0))
-		w.Update(Now(), append(members(3), resolver.Endpoint{Addr: "new:80"}))
+		w.Update(Now(), Tier{Members: append(members(3), resolver.Endpoint{Addr: "new:80"})})
 		if w.e(0).Available() || len(w.View().Available) != 3 {
 			t.Error("a snapshot closed it")
 		}
@@ -89,7 +89,7 @@ func TestTheOpenStayOpenAcrossSnapshots(t *testing.T) {
 
 func TestListedTwiceIsOne(t *testing.T) {
 	inWorld(t, 0, func(t *testing.T, w *world) {
-		w.Update(Now(), append(members(2), members(2)...))
+		w.Update(Now(), Tier{Members: append(members(2), members(2)...)})
 		if n := len(w.View().All); n != 2 {
 			t.Errorf("%d endpoints, want 2", n)
 		}
@@ -110,8 +110,8 @@ func TestAttached(t *testing.T) {
 			t.Fatal("each owner has one attachment of its own")
 		}
 		e.Detach("a")
-		w.Update(Now(), members(2)[1:])
-		w.Update(Now(), members(2)[1:])
+		w.Update(Now(), Tier{Members: members(2)[1:]})
+		w.Update(Now(), Tier{Members: members(2)[1:]})
 		if a.drained != 0 || b.drained != 1 {
 			t.Errorf("drained %d and %d times, want 0 and 1", a.drained, b.drained)
 		}
@@ -183,7 +183,7 @@ func TestRoundRobinFollowsWeights(t *testing.T) {
 		set.LoadBalancing.Algorithm = "round_robin"
 		list := members(3)
 		list[0].Weight, list[1].Weight = 5, 3
-		w.Update(Now(), list)
+		w.Update(Now(), Tier{Members: list})
 		w.Configure(set)
 		got := map[string]int{}
 		for range 900 {
@@ -207,7 +207,7 @@ func TestAnyOrderOfEventsKeepsTheViewTrue(t *testing.T) {
 				w.refuse(e, []func(context.Context) error{refusing, accepting}[random.IntN(2)])
 			case 1:
 				n := 2 + random.IntN(8)
-				w.Update(Now(), members(n))
+				w.Update(Now(), Tier{Members: members(n)})
 			case 2:
 				time.Sleep(time.Duration(random.IntN(5000)) * time.Millisecond)
 			case 3:

@@ -50,7 +50,7 @@ func inWorld(t *testing.T, n int, f func(t *testing.T, w *world)) {
 				w.told = append(w.told, fmt.Sprint(e.Addr(), " ", [...]string{"opened", "closed", "drained"}[c]))
 			},
 		}, settings())
-		w.Update(Now(), members(n))
+		w.Update(Now(), Tier{Members: members(n)})
 		f(t, w)
 		cancel()
 		w.work.Wait()
