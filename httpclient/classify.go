@@ -64,6 +64,11 @@ type facts struct {
 	rewindable  bool // the request can be sent again as it is
 }
 
+// local says whether the caller's own request was at fault: its body could not be read, or net/http refused it.
+func (f *facts) local() bool {
+	return f.cause == nil && (f.reader != nil || f.untraced && !fromNetwork(f.err))
+}
+
 // judge is what the failure says about the endpoint, and whether the request was provably never processed.
 func (f *facts) judge() engine.Result {
 	r := engine.Result{Outcome: health.Ignored, Err: f.err}
@@ -71,10 +76,9 @@ func (f *facts) judge() engine.Result {
 		return f.judgeEnded(r)
 	}
 	switch {
-	case f.reader != nil: // the caller's own
+	case f.local():
 	case f.unconnected:
 		f.judgeDial(&r)
-	case f.untraced && !fromNetwork(f.err): // a bad request: net/http refused it
 	case f.untraced:
 		r.Outcome, r.Kind = health.Failed, engine.Reset
 		r.Unsent = f.rewindable && isA[*dialError](f.err)

@@ -97,6 +97,9 @@ type trackedConn struct {
 // NetConn is the connection itself, as tls.Conn has it.
 func (t *trackedConn) NetConn() net.Conn { return t.Conn }
 
+// ReadFrom implements io.ReaderFrom by the connection's own, where it has one.
+func (t *trackedConn) ReadFrom(r io.Reader) (int64, error) { return io.Copy(t.Conn, r) }
+
 // Close implements net.Conn.
 func (t *trackedConn) Close() error {
 	t.remove()

@@ -96,6 +96,7 @@ func (x *exchange) Send(ctx context.Context) engine.Result {
 		return x.failed(p, err)
 	}
 	x.resp = resp
+	x.call.sent++
 	if x.upload != nil {
 		x.upload.settle()
 	}
@@ -118,9 +119,9 @@ func (x *exchange) prepare(ctx context.Context) error {
 	x.clock.start(x)
 
 	x.req = *x.call.req.WithContext(httptrace.WithClientTrace(x, &x.trace))
-	if x.Number > 1 {
+	if sent := x.call.sent; sent > 0 { // what was never sent, nobody downstream has seen
 		x.req.Header = x.req.Header.Clone()
-		x.req.Header.Set("X-Envoy-Attempt-Count", strconv.Itoa(x.Number))
+		x.req.Header.Set("X-Envoy-Attempt-Count", strconv.Itoa(sent+1))
 	}
 	return x.attachBody()
 }
@@ -131,21 +132,28 @@ func (x *exchange) attachBody() error {
 	if !hasBody(c.req) {
 		return nil
 	}
-	if c.upload == nil {
-		c.upload = &upload{rc: c.req.Body}
+	if c.upload != nil && c.upload.reuse(&x.clock) {
+		x.upload = c.upload
+		x.req.Body = x.upload
+		return nil
 	}
-	if !c.upload.reuse(&x.clock) {
+	rc := c.req.Body
+	if c.bodyUsed {
 		if c.req.GetBody == nil {
 			return errBodySpent
 		}
-		rc, err := c.req.GetBody()
-		if err != nil {
+		var err error
+		if rc, err = c.req.GetBody(); err != nil {
 			return err
 		}
-		c.upload = &upload{rc: rc, clock: &x.clock}
 	}
-	x.upload = c.upload
-	x.req.Body = x.upload
+	c.bodyUsed = true
+	if !direct(rc) {
+		c.upload = &upload{rc: rc, clock: &x.clock}
+		x.upload = c.upload
+		rc = x.upload
+	}
+	x.req.Body = rc
 	return nil
 }
 
@@ -168,8 +176,14 @@ func (x *exchange) failed(p *pool, err error) engine.Result {
 		}
 		r.Redial = func(ctx context.Context) error { return p.probe(ctx, host) }
 	}
+	if !r.Unsent {
+		x.call.sent++
+	}
 	if x.upload != nil && !(r.Unsent && x.upload.untouched()) {
 		x.upload.settle()
+	}
+	if f.local() {
+		x.call.local = err
 	}
 	x.finish()
 	return x.call.transport.reclassify(r, nil, err)
@@ -186,13 +200,13 @@ func (x *exchange) facts(err error) facts {
 		stale:       wire&(http1|reused) == http1|reused && wire&replied == 0,
 		http1:       wire&http1 != 0,
 		replayable:  replayable(x.call.req),
-		rewindable:  !hasBody(x.call.req) || x.call.req.GetBody != nil || x.upload.untouched(),
+		rewindable:  rewindable(x.call.req) || x.upload != nil && x.upload.untouched(),
 		late:        x.clock.lateness(),
 	}
 	if x.Err() != nil {
 		f.cause = context.Cause(x.Context)
 	} else if canceled(x.call.req) {
-		f.cause = context.Canceled
+		f.cause = err // net/http's own
 	}
 	if x.upload != nil {
 		f.reader = x.upload.failure()

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"flag"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -16,6 +17,8 @@ import (
 	"strings"
 	"testing"
 )
+
+var netHTTPRun = flag.String("nethttp", "", "run only this test of net/http in TestNetHTTP")
 
 // TestNetHTTP runs net/http's own client tests with this package's Transport around their clients. The standard library's
 // test files are not copied: the go command's -overlay shows it a patched newClientServerTest and one more file
@@ -32,6 +35,9 @@ func TestNetHTTP(t *testing.T) {
 	tests := clientTests(t, dir)
 	skipped := skipList(t)
 	run := slices.DeleteFunc(slices.Clone(tests), func(name string) bool { return skipped[name] })
+	if *netHTTPRun != "" {
+		run = []string{*netHTTPRun}
+	}
 	bin := buildOverlaid(t, dir)
 	ledger := filepath.Join(t.TempDir(), "ledger")
 

@@ -1,8 +1,12 @@
 package httpclient
 
 import (
+	"bytes"
 	"io"
 	"net/http"
+	"os"
+	"reflect"
+	"strings"
 	"sync"
 )
 
@@ -117,11 +121,8 @@ func (u *upload) reuse(c *clock) bool {
 	return true
 }
 
-// untouched says whether the body can be sent as it is. nil: there is none.
+// untouched says whether the body can be sent as it is.
 func (u *upload) untouched() bool {
-	if u == nil {
-		return true
-	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return !u.read && !u.done && !u.settled
@@ -132,3 +133,24 @@ func (u *upload) failure() error {
 	defer u.mu.Unlock()
 	return u.err
 }
+
+// direct says whether a body is better left as it is. net/http knows bodies in memory, which neither fail nor stall, and
+// writes them together with the headers; a file the kernel sends without copying it through us.
+func direct(r io.Reader) bool {
+	switch r.(type) {
+	case *bytes.Reader, *bytes.Buffer, *strings.Reader, *os.File:
+		return true
+	}
+	switch reflect.TypeOf(r) {
+	case nopCloser, nopCloserWriterTo:
+		inner, ok := reflect.ValueOf(r).Field(0).Interface().(io.Reader)
+		return ok && direct(inner)
+	}
+	return false
+}
+
+// The two types of io.NopCloser.
+var (
+	nopCloser         = reflect.TypeOf(io.NopCloser(nil))
+	nopCloserWriterTo = reflect.TypeOf(io.NopCloser(&bytes.Buffer{}))
+)

@@ -63,7 +63,10 @@ type call struct {
 	engine.Call
 	transport *Transport
 	req       *http.Request // the caller's: never modified
-	upload    *upload       // the body of the last attempt; nil: none was needed yet
+	bodyUsed  bool          // an attempt has had the caller's body
+	upload    *upload       // the last attempt's body, where it is watched
+	sent      int           // attempts of which a server may have seen something
+	local     error         // the caller's own fault: net/http explains it
 	last      *exchange
 	first     exchange
 }
@@ -96,6 +99,9 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := c.Run(r.Context(), up, c); err != nil {
 		c.abandon()
 		awaitClientTimeout(r)
+		if c.local != nil {
+			return nil, c.local
+		}
 		return nil, bridge.Error(err)
 	}
 	return c.last.deliver(), nil
@@ -118,11 +124,12 @@ func method(r *http.Request) string {
 
 // abandon closes the caller's body after a call without a response, whatever became of it.
 func (c *call) abandon() {
-	if c.upload == nil {
-		closeBody(c.req)
-		return
+	if c.upload != nil {
+		c.upload.abandon()
 	}
-	c.upload.abandon()
+	if !c.bodyUsed {
+		closeBody(c.req)
+	}
 }
 
 func closeBody(r *http.Request) {

@@ -17,7 +17,8 @@ import (
 	"github.com/onehop-go/onehop/resolver"
 )
 
-// wrapClient is called at the end of newClientServerTest. ONEHOP_NETHTTP=plain leaves the transport bare.
+// wrapClient is called at the end of newClientServerTest. ONEHOP_NETHTTP says what of the wrapper is used: "wrapped" all of
+// it, "base" all but its own transports (the test's own serves instead, for tests that look into it), "plain" nothing.
 func wrapClient(cst *clientServerTest) {
 	if os.Getenv("ONEHOP_NETHTTP") == "plain" {
 		return
@@ -42,7 +43,11 @@ func (l *lazyTransport) RoundTrip(r *Request) (*Response, error) {
 		if err != nil {
 			panic(err)
 		}
-		l.rt = httpclient.NewTransport(hop, httpclient.WithTransport(l.base), httpclient.WithHosts(every))
+		opts := []httpclient.Option{httpclient.WithTransport(l.base), httpclient.WithHosts(l.hosts)}
+		if os.Getenv("ONEHOP_NETHTTP") == "base" {
+			opts = append(opts, httpclient.WithMiddleware(func(RoundTripper) RoundTripper { return l.base }))
+		}
+		l.rt = httpclient.NewTransport(hop, opts...)
 		l.t.Cleanup(func() { hop.Close() })
 	})
 	return l.rt.RoundTrip(r)
@@ -55,8 +60,10 @@ func (l *lazyTransport) CloseIdleConnections() {
 	}
 }
 
-// every says that each host is a service.
-func every(host string) (resolver.Target, bool) { return resolver.Target{Service: host}, true }
+// hosts says that each host is a service, but where the test is about a proxy: a service is never called through one.
+func (l *lazyTransport) hosts(host string) (resolver.Target, bool) {
+	return resolver.Target{Service: host}, l.base.Proxy == nil && host != ""
+}
 
 // itself resolves a host to its own address.
 type itself struct{}
