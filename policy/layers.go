@@ -44,7 +44,7 @@ type layering struct {
 
 	last  Revision // as published
 	once  bool     // something was
-	wrong bool     // an error was published since
+	wrong bool     // a document was not what is in force of it: the end of that is worth a publication
 }
 
 func newLayering(source string, base Policy, names []string, publish func(Revision, error)) *layering {
@@ -78,13 +78,14 @@ func (l *layering) flush() bool {
 	rev, wrong := l.revise()
 	published := false
 	if !l.once || (l.wrong && !wrong) || !l.last.same(rev) {
-		l.last, l.once, l.wrong, published = rev, true, false, true
+		l.last, l.once, published = rev, true, true
 		l.publish(rev, nil)
 	}
+	l.wrong = wrong
 	for i := range l.layers {
 		y := &l.layers[i]
 		if y.err != nil && !y.told {
-			y.told, l.wrong, published = true, true, true
+			y.told, published = true, true
 			l.publish(rev, y.err)
 		}
 	}

@@ -1,21 +1,19 @@
 package policy
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
-// elsewhereWords are words that other systems use for fields of this document.
-var elsewhereWords = map[string]string{
-	"on":               "when",
-	"retryon":          "when",
-	"conditions":       "when",
-	"attempts":         "max_attempts",
-	"numretries":       "max_attempts",
-	"retries":          "max_attempts",
-	"pertrytimeout":    "attempt_timeout",
-	"prefix":           "path_prefix",
-	"path":             "path_prefix",
-	"method":           "methods",
-	"policy":           "algorithm",
-	"outlierdetection": "circuit_breaker",
+// otherNames are what other systems call a field of this document.
+var otherNames = map[string][]string{
+	"when":            {"on", "retry_on", "conditions"},
+	"max_attempts":    {"attempts", "num_retries", "retries"},
+	"attempt_timeout": {"per_try_timeout"},
+	"path_prefix":     {"prefix", "path"},
+	"methods":         {"method"},
+	"algorithm":       {"policy"},
+	"circuit_breaker": {"outlier_detection"},
 }
 
 // suggest returns "; did you mean x?" for the known word that a misspelt one is nearest to, or "".
@@ -26,14 +24,13 @@ func suggest(word string, candidates []string) string {
 		return ""
 	}
 	word = bare(word)
-	if meant, ok := elsewhereWords[word]; ok {
-		word = bare(meant)
-	}
 	best, least := "", 1+len(word)/3
 	for _, c := range candidates {
-		last := bare(c[strings.LastIndexByte(c, '.')+1:])
-		if n := distance(word, last); n < least {
-			best, least = c, n
+		name := c[strings.LastIndexByte(c, '.')+1:]
+		for _, known := range append(slices.Clip(otherNames[name]), name) {
+			if n := distance(word, bare(known)); n < least {
+				best, least = c, n
+			}
 		}
 	}
 	if best == "" {
