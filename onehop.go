@@ -42,6 +42,7 @@ type options struct {
 	logger    *slog.Logger
 	observers []Observer
 	mode      func(policy.Mode) policy.Mode
+	zone      string
 }
 
 // WithConsul says how to reach Consul, for discovery and policy. Unset: the environment's CONSUL_* variables.
@@ -65,10 +66,14 @@ func WithObserver(ob Observer) Option {
 	return func(o *options) { o.observers = append(o.observers, ob) }
 }
 
+// WithZone says which zone this process runs in, as the endpoints' Zone names it: while load_balancing.prefer_local_zone
+// holds, its own zone's endpoints are preferred. Unset: the variable ONEHOP_ZONE; "": none is preferred.
+func WithZone(zone string) Option { return func(o *options) { o.zone = zone } }
+
 // New returns a Client. It does no I/O: discovery begins with the first use of a target. The error is of a wrong option
 // or variable.
 func New(opts ...Option) (*Client, error) {
-	c := &Client{upstreams: map[resolver.Target]*watched{}, closers: map[*func()]struct{}{}}
+	c := &Client{options: options{zone: os.Getenv("ONEHOP_ZONE")}, upstreams: map[resolver.Target]*watched{}, closers: map[*func()]struct{}{}}
 	for i, o := range opts {
 		if o == nil {
 			return nil, fmt.Errorf("onehop: option %d is nil", i+1)

@@ -351,7 +351,7 @@ func TestRetryAfterBindsTheEndpoint(t *testing.T) {
 func TestNobodyIsLeftAloneForLongerThanFiveMinutes(t *testing.T) {
 	inService(t, 1, func(p *policy.Policy) { p.Retry.MaxAttempts = 1 }, func(t *testing.T, u *service) {
 		u.call(t.Context(), get(unavailable.with(func(s *step) { s.Pause = 24 * time.Hour })))
-		u.Update(append(instances(1), instances(2)[1]), "")
+		u.Update("", health.Tier{Members: append(instances(1), instances(2)[1])})
 		time.Sleep(longestPause)
 		seen := map[*health.Endpoint]bool{}
 		for range 100 {

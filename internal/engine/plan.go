@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -77,16 +78,14 @@ func (c *conditions) match(r *Result) bool {
 	if c.kinds&r.Kind != 0 || (r.Code != 0 && c.codes&(1<<r.Code) != 0) {
 		return true
 	}
-	for _, s := range c.statuses {
-		if s == r.Status {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(c.statuses, r.Status)
 }
 
 func newPlan(p policy.Policy, statsOf func(route string) *stats) *plan {
 	pl := &plan{policy: p, apply: p.Mode == policy.Enforce}
+	if !pl.apply {
+		p = untimed(p)
+	}
 	pl.rest = rule{Settings: p.Settings, when: newConditions(p.Retry.When), stats: statsOf("")}
 	pl.gate = pl.rest.stats.gate.configure(p.Limits)
 	for _, r := range p.Routes {
@@ -100,6 +99,17 @@ func newPlan(p policy.Policy, statsOf func(route string) *stats) *plan {
 		pl.routes = append(pl.routes, own)
 	}
 	return pl
+}
+
+// untimed takes the times out: a call that lives without onehop must live in the modes that only look on.
+func untimed(p policy.Policy) policy.Policy {
+	clear := func(s *policy.Settings) { s.Timeout, s.AttemptTimeout, s.IdleTimeout = 0, 0, 0 }
+	clear(&p.Settings)
+	p.Routes = slices.Clone(p.Routes)
+	for i := range p.Routes {
+		clear(&p.Routes[i].Settings)
+	}
+	return p
 }
 
 // rule is the first route that matches, else the policy itself.
@@ -120,16 +130,7 @@ func (r *rule) matches(c *Call) bool {
 	if m.PathPrefix != "" && !(c.Protocol == "http" && matchPrefix(m.PathPrefix, c.Path)) {
 		return false
 	}
-	return len(m.Methods) == 0 || c.Protocol != "grpc" && contains(m.Methods, c.Method)
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
+	return len(m.Methods) == 0 || c.Protocol != "grpc" && slices.Contains(m.Methods, c.Method)
 }
 
 // matchGRPC compares "pkg.Service/Method" or "pkg.Service/*" with "/pkg.Service/Method".

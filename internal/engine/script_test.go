@@ -169,7 +169,7 @@ func inService(t *testing.T, n int, change func(*policy.Policy), f func(t *testi
 			change(&p)
 		}
 		u.Configure(p)
-		u.Update(instances(n), "none are listed")
+		u.Update("none are listed", health.Tier{Members: instances(n)})
 		f(t, u)
 		u.close()
 		u.work.Wait()

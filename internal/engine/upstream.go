@@ -24,6 +24,7 @@ type Env struct {
 	Hooks   *Hooks                                    // nil: nobody listens
 	Told    func(e *health.Endpoint, c health.Change) // hears what health did
 	Refused func(e *health.Endpoint)                  // hears refused connections
+	Zone    string                                    // the caller's own; "": unknown
 	Mode    func(fromPolicy policy.Mode) policy.Mode  // ONEHOP_MODE; nil: the policy's own
 }
 
@@ -56,7 +57,7 @@ type Upstream struct {
 func NewUpstream(target resolver.Target, env Env) *Upstream {
 	u := &Upstream{target: target, env: env, hooks: env.Hooks, born: health.Now(), readyC: make(chan struct{}), routes: map[string]*stats{}}
 	p := policy.Default()
-	u.set = health.NewSet(health.Env{Go: env.Go, Braking: u.brake.On, Told: env.Told, Refused: env.Refused}, settingsOf(p))
+	u.set = health.NewSet(health.Env{Go: env.Go, Braking: u.brake.On, Told: env.Told, Refused: env.Refused}, u.settingsOf(p))
 	u.plan.Store(newPlan(p, u.statsOf))
 	return u
 }
@@ -82,8 +83,10 @@ func (u *Upstream) Context() context.Context { return u.env.Context }
 // Go runs f in the background; its context ends, and Close waits for it. false: the owner has closed.
 func (u *Upstream) Go(f func(context.Context)) bool { return u.env.Go(f) }
 
-func settingsOf(p policy.Policy) health.Settings {
-	return health.Settings{CircuitBreaker: p.CircuitBreaker, LoadBalancing: p.LoadBalancing, Apply: p.Mode == policy.Enforce}
+func (u *Upstream) settingsOf(p policy.Policy) health.Settings {
+	return health.Settings{
+		CircuitBreaker: p.CircuitBreaker, LoadBalancing: p.LoadBalancing, Zone: u.env.Zone, Apply: p.Mode == policy.Enforce,
+	}
 }
 
 // Configure puts a policy in force for the calls that begin from now on. Health, budget and brake keep their state.
@@ -94,7 +97,7 @@ func (u *Upstream) Configure(p policy.Policy) {
 	u.mu.Lock()
 	u.plan.Store(newPlan(p, u.statsOf))
 	u.mu.Unlock()
-	u.set.Configure(settingsOf(p))
+	u.set.Configure(u.settingsOf(p))
 	u.progress(func() { u.configured = true })
 }
 

@@ -36,11 +36,11 @@ func TestTheFirstSnapshotIsWaitedFor(t *testing.T) {
 		{"nothing comes", 0, func(*service) {}, 0, Unresolved, FirstWait, errSilent},
 		{"discovery fails", 100 * ms, func(u *service) { u.Unresolved(errDown, false) }, 0, Unresolved, FirstWait, errDown},
 		{"discovery is denied", 100 * ms, func(u *service) { u.Unresolved(errDown, true) }, 0, Denied, FirstWait, errDown},
-		{"both come", 100 * ms, func(u *service) { u.Update(instances(1), ""); u.Configure(policy.Default()) }, 0, "", 110 * ms, nil},
-		{"a policy that cannot be read stops nobody", 100 * ms, func(u *service) { u.Update(instances(1), ""); u.Unconfigured() }, 0, "", 110 * ms, nil},
-		{"endpoints alone do after the wait", 100 * ms, func(u *service) { u.Update(instances(1), "") }, 0, "", FirstWait + 10*ms, nil},
+		{"both come", 100 * ms, func(u *service) { u.Update("", health.Tier{Members: instances(1)}); u.Configure(policy.Default()) }, 0, "", 110 * ms, nil},
+		{"a policy that cannot be read stops nobody", 100 * ms, func(u *service) { u.Update("", health.Tier{Members: instances(1)}); u.Unconfigured() }, 0, "", 110 * ms, nil},
+		{"endpoints alone do after the wait", 100 * ms, func(u *service) { u.Update("", health.Tier{Members: instances(1)}) }, 0, "", FirstWait + 10*ms, nil},
 		{"a policy alone does not", 100 * ms, func(u *service) { u.Unconfigured() }, 0, Unresolved, FirstWait, errSilent},
-		{"an empty set", 100 * ms, func(u *service) { u.Update(nil, "all are critical"); u.Unconfigured() }, 0, NoEndpoints, 100 * ms, nil},
+		{"an empty set", 100 * ms, func(u *service) { u.Update("all are critical", health.Tier{Members: nil}); u.Unconfigured() }, 0, NoEndpoints, 100 * ms, nil},
 		{"the caller has less time", 0, func(*service) {}, time.Second, Unresolved, time.Second, context.DeadlineExceeded},
 	}
 	for _, row := range rows {
@@ -87,7 +87,7 @@ func TestACancelDuringTheWait(t *testing.T) {
 
 func TestAwaitReadyHasNoEndOfItsOwn(t *testing.T) {
 	inEmptyService(t, func(t *testing.T, u *service) {
-		time.AfterFunc(time.Hour, func() { u.Update(instances(1), ""); u.Unconfigured() })
+		time.AfterFunc(time.Hour, func() { u.Update("", health.Tier{Members: instances(1)}); u.Unconfigured() })
 		start := time.Now()
 		if err := u.AwaitReady(t.Context()); err != nil || time.Since(start) != time.Hour {
 			t.Errorf("%v after %v", err, time.Since(start))

@@ -325,7 +325,7 @@ func TestTold(t *testing.T) {
 		w.awaitProbe(e)(Failed) // open for longer is no change
 		time.Sleep(time.Second)
 		w.report(e, OK)
-		w.Update(Now(), members(3)[1:])
+		w.Update(Now(), Tier{Members: members(3)[1:]})
 		want := []string{"e0:80 opened", "e0:80 closed", "e0:80 drained"}
 		if !slices.Equal(w.told, want) {
 			t.Errorf("told %q, want %q", w.told, want)
