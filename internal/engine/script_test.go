@@ -241,3 +241,8 @@ func (u *service) fill(oks int) {
 		u.budget.deposit(health.Now(), u.Policy().Budget.Ratio, u.Policy().Budget.Min)
 	}
 }
+
+// update puts members of the own datacenter in force.
+func (u *service) update(members []resolver.Endpoint, why string) {
+	u.Update(why, health.Tier{Members: members})
+}
