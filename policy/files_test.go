@@ -19,6 +19,7 @@ type folder struct {
 
 // watchFolder watches "svc" in a new directory until the test ends.
 func watchFolder(t *testing.T, dir string) *folder {
+	t.Helper()
 	f := &folder{t: t, dir: dir}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -52,7 +53,7 @@ func (f *folder) published() string {
 	synctest.Wait()
 	var out []string
 	for _, line := range f.log.next() {
-		for _, word := range strings.Fields(strings.ReplaceAll(line, f.dir+string(filepath.Separator), "")) {
+		for word := range strings.FieldsSeq(strings.ReplaceAll(line, f.dir+string(filepath.Separator), "")) {
 			if !strings.HasPrefix(word, "20") { // the year of a time
 				out = append(out, word)
 			}

@@ -74,8 +74,14 @@ func (w *watched) revision(timeout time.Duration) Revision {
 	return e.revision
 }
 
-// failure is the next publication, which is an error that says want, beside a policy that did not change.
-func (w *watched) failure(timeout time.Duration, want string) error {
+// failure is problem for who needs no more.
+func (w *watched) failure(timeout time.Duration, want string) {
+	w.t.Helper()
+	_ = w.problem(timeout, want)
+}
+
+// problem is the next publication, which is an error that says want, beside a policy that did not change.
+func (w *watched) problem(timeout time.Duration, want string) error {
 	w.t.Helper()
 	e := w.next()
 	if e.err == nil || !strings.Contains(e.err.Error(), want) || e.revision.Policy.Timeout != timeout {
@@ -87,6 +93,7 @@ func (w *watched) failure(timeout time.Duration, want string) error {
 func TestKV(t *testing.T) {
 	agent := consultest.Start(t)
 	watch := func(t *testing.T) *watched {
+		t.Helper()
 		return watchKV(t, agent, agent.Agent(), "onehop/policy/"+consultest.Name(t, "test"))
 	}
 
@@ -135,7 +142,7 @@ func TestKV(t *testing.T) {
 		} {
 			w.put("svc", row.document)
 			var problems Problems
-			if err := w.failure(2*time.Second, row.want); !errors.As(err, &problems) || problems[0].Line == 0 {
+			if err := w.problem(2*time.Second, row.want); !errors.As(err, &problems) || problems[0].Line == 0 {
 				t.Errorf("no place in %v", err)
 			}
 		}
@@ -146,9 +153,9 @@ func TestKV(t *testing.T) {
 	t.Run("unknown field", func(t *testing.T) {
 		w := watch(t)
 		w.revision(0)
-		w.put("svc", "timeout: 2s\nretry:\n  attemps: 2\n")
+		w.put("svc", "timeout: 2s\nretry:\n  max_atempts: 2\n")
 		r := w.revision(2 * time.Second)
-		if got := plainly(r.Warnings); got != "3:3: retry.attemps: unknown field, not applied; did you mean max_attempts?" {
+		if got := plainly(r.Warnings); got != "3:3: retry.max_atempts: unknown field, not applied; did you mean max_attempts?" {
 			t.Errorf("warned %q", got)
 		}
 	})
@@ -237,7 +244,7 @@ func TestKVTokenLost(t *testing.T) {
 
 	agent.Do(t, "DELETE", "/v1/acl/token/"+accessor, nil)
 	for range 2 {
-		if err := w.failure(2*time.Second, "denied"); !consulapi.IsDenied(err) || strings.Contains(err.Error(), secret) {
+		if err := w.problem(2*time.Second, "denied"); !consulapi.IsDenied(err) || strings.Contains(err.Error(), secret) {
 			t.Errorf("denied: %v", err)
 		}
 	}

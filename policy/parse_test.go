@@ -194,7 +194,8 @@ func TestConflictsOfLayersAreSettled(t *testing.T) {
 			}, []string{"2:49 routes[0].attempt_timeout"},
 		},
 		{
-			"a route of the layer below", "routes: [{name: a, match: {methods: [GET]}, attempt_timeout: 500ms}]", "timeout: 300ms\nattempt_timeout: 100ms\nretry: {max_attempts: 2}",
+			"a route of the layer below", "routes: [{name: a, match: {methods: [GET]}, attempt_timeout: 500ms}]",
+			"timeout: 300ms\nattempt_timeout: 100ms\nretry: {max_attempts: 2}",
 			func(p Policy) bool {
 				return p.AttemptTimeout == 100*time.Millisecond && p.Routes[0].AttemptTimeout == 299*time.Millisecond
 			}, []string{"2:18 routes[0].attempt_timeout"},

@@ -34,7 +34,10 @@ func TestRefused(t *testing.T) {
 		{"retry: {max_attempts: 99999999999999999999}", `1:23: retry.max_attempts: want a whole number from 1 to 5, not "99999999999999999999"`},
 		{"retry: {max_attempts: 0}", "1:23: retry.max_attempts: 0 is out of range: from 1 to 5"},
 		{"retry: {max_attempts: 2.5}", `1:23: retry.max_attempts: want a whole number from 1 to 5, not "2.5"`},
-		{"retry: {budget: {ratio: .inf, min: -1}}", "1:25: retry.budget.ratio: +Inf is out of range: from 0 to 0.2\n1:36: retry.budget.min: -1 is out of range: from 0 to 100"},
+		{
+			"retry: {budget: {ratio: .inf, min: -1}}",
+			"1:25: retry.budget.ratio: +Inf is out of range: from 0 to 0.2\n1:36: retry.budget.min: -1 is out of range: from 0 to 100",
+		},
 		{"retry: {budget: {ratio: .nan}}", "1:25: retry.budget.ratio: NaN is out of range: from 0 to 0.2"},
 		{"timeout: -1s", "1:10: timeout: -1s is out of range: 0 (none), or 1ms to 1h"},
 		{"timeout: 10h", "1:10: timeout: 10h is out of range: 0 (none), or 1ms to 1h"},
@@ -70,20 +73,41 @@ func TestRefused(t *testing.T) {
 		{"routes: [{name: a, match: {}}]", "1:27: routes[0].match: matches nothing in particular: want methods, path_prefix or grpc"},
 		{"routes: [{name: a, match: {methods: []}}]", "1:37: routes[0].match.methods: is empty: leave it out"},
 		{"routes: [{name: a, match: {grpc: /a.B/C}}]", "1:34: routes[0].match.grpc: want pkg.Service/Method or pkg.Service/*, without a / before it"},
-		{"routes: [{name: a, match: {path_prefix: v1}}]", "1:41: routes[0].match.path_prefix: want the beginning of a path: /, then up to 999 characters as they stand in a URL, without ? and #"},
-		{"routes: [{name: a, match: {methods: [GET]}}, {name: a, match: {methods: [PUT]}}]", "1:53: routes[1].name: is the name of routes[0] already: names are unique"},
-		{"routes: [{name: a, match: {methods: [GET]}, retry: {budget: {min: 1}}}]", "1:53: routes[0].retry.budget: belongs to the upstream, not to a route: move it to the top of the document"},
-		{"routes: [{name: a, match: {methods: [GET]}, overload: false}]", "1:45: routes[0].overload: belongs to the upstream, not to a route: move it to the top of the document"},
-		{"routes: [5, null]", "1:10: routes[0]: want fields here, as in {name: value}, not a single value\n1:13: routes[1]: want fields here, as in {name: value}, not nothing"},
+		{
+			"routes: [{name: a, match: {path_prefix: v1}}]",
+			"1:41: routes[0].match.path_prefix: want the beginning of a path: /, then up to 999 characters as they stand in a URL, without ? and #",
+		},
+		{
+			"routes: [{name: a, match: {methods: [GET]}}, {name: a, match: {methods: [PUT]}}]",
+			"1:53: routes[1].name: is the name of routes[0] already: names are unique",
+		},
+		{
+			"routes: [{name: a, match: {methods: [GET]}, retry: {budget: {min: 1}}}]",
+			"1:53: routes[0].retry.budget: belongs to the upstream, not to a route: move it to the top of the document",
+		},
+		{
+			"routes: [{name: a, match: {methods: [GET]}, overload: false}]",
+			"1:45: routes[0].overload: belongs to the upstream, not to a route: move it to the top of the document",
+		},
+		{
+			"routes: [5, null]",
+			"1:10: routes[0]: want fields here, as in {name: value}, not a single value\n1:13: routes[1]: want fields here, as in {name: value}, not nothing",
+		},
 		// never part of a policy
 		{"timeout: 1s\nretry: {}\ntimeout: 2s", "3:1: timeout: stands twice: first on line 1"},
 		{"x: {a: 1, a: 2}", "1:11: x.a: stands twice: first on line 1"},
-		{"timeout: &t 1s\nattempt_timeout: *t", "1:10: timeout: anchors and aliases are not taken: write the value out\n2:18: attempt_timeout: anchors and aliases are not taken: write the value out"},
+		{
+			"timeout: &t 1s\nattempt_timeout: *t",
+			"1:10: timeout: anchors and aliases are not taken: write the value out\n2:18: attempt_timeout: anchors and aliases are not taken: write the value out",
+		},
 		{"<<: {timeout: 1s}", "1:1: merge keys (<<) are not taken: write the fields out"},
 		{"timeout: !!str 1s", "1:10: timeout: tags are not taken: write the plain value"},
 		{"? [a]\n: b", "1:3: want a name before the colon, not a list"},
 		{"timeout: 1s\n---\ntimeout: 2s", "2:1: a second document begins here: one policy is one document"},
-		{strings.Repeat("[", 20) + strings.Repeat("]", 20), "1:1: want fields here, as in {name: value}, not a list\n1:18: " + strings.Repeat("[0]", 17) + ": nested too deep: at most 16 levels"},
+		{
+			strings.Repeat("[", 20) + strings.Repeat("]", 20),
+			"1:1: want fields here, as in {name: value}, not a list\n1:18: " + strings.Repeat("[0]", 17) + ": nested too deep: at most 16 levels",
+		},
 		// no text at all
 		{"\xef\xbb\xbftimeout: 1s", "1:1: begins with a byte order mark: save it as UTF-8 without one"},
 		{"\xff\xfet\x00", "1:1: is UTF-16: save it as UTF-8"},
@@ -120,7 +144,10 @@ func TestWarned(t *testing.T) {
 			"1:27: routes[0].match: the route is left out: without what is unknown here it would match more than it says\n1:44: routes[0].match.header: unknown field, not applied",
 		},
 		{"routes: [{name: a, match: {grpc: a.B/C, methods: [GET]}}]", "1:27: routes[0].match: never matches: a call is gRPC, or it has a path and a method"},
-		{"routes: [{name: a, match: {path_prefix: /, methods: [get]}}]", "1:27: routes[0].match: never matches a lower-case method: those of HTTP are upper-case (RFC 9110, 9.1)"},
+		{
+			"routes: [{name: a, match: {path_prefix: /, methods: [get]}}]",
+			"1:27: routes[0].match: never matches a lower-case method: those of HTTP are upper-case (RFC 9110, 9.1)",
+		},
 		{"failover: {datacenters: [dc2]}", "1:25: failover.datacenters: is understood but not in force in this version"},
 		{"load_balancing: {algorithm: ring_hash}", "1:29: load_balancing.algorithm: is understood but not in force in this version"},
 		{"load_balancing: {prefer_local_zone: false}", "1:37: load_balancing.prefer_local_zone: is understood but not in force in this version"},
@@ -134,7 +161,8 @@ func TestWarned(t *testing.T) {
 }
 
 func TestWhatIsKnownIsApplied(t *testing.T) {
-	p, _, err := Parse([]byte("retry: {max_attempts: 2, new: 1, when: [reset, newer, '429']}\nroutes: [{name: a, match: {newest: 1}}, {name: b, match: {methods: [GET]}}]"), Default())
+	p, _, err := Parse([]byte("retry: {max_attempts: 2, new: 1, when: [reset, newer, '429']}\n"+
+		"routes: [{name: a, match: {newest: 1}}, {name: b, match: {methods: [GET]}}]"), Default())
 	if err != nil || p.Retry.MaxAttempts != 2 || fmt.Sprint(p.Retry.When) != "[reset 429]" || len(p.Routes) != 1 || p.Routes[0].Name != "b" {
 		t.Errorf("%v %+v", err, p)
 	}

@@ -72,13 +72,13 @@ func TestMarshalRefusesWhatNoDocumentSays(t *testing.T) {
 }
 
 func TestEqual(t *testing.T) {
-	make := func() Policy {
+	policy := func() Policy {
 		p := Default()
 		p.Failover.Datacenters = []string{"dc2"}
 		p.Routes = []Route{{Name: "a", Match: Match{Methods: []string{"GET"}, PathPrefix: "/", GRPC: "a.B/C"}, Settings: Default().Settings}}
 		return p
 	}
-	p, q := make(), make()
+	p, q := policy(), policy()
 	if !p.Equal(q) {
 		t.Fatal("a Policy does not equal its like")
 	}

@@ -27,7 +27,7 @@ func TestSchemaFile(t *testing.T) {
 	}
 }
 
-func compiled(t testing.TB) *jsonschema.Schema {
+func compiled(t *testing.T) *jsonschema.Schema {
 	t.Helper()
 	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema()))
 	if err != nil {
@@ -45,7 +45,7 @@ func compiled(t testing.TB) *jsonschema.Schema {
 }
 
 // instance is a document as a JSON Schema sees it.
-func instance(t testing.TB, document string) any {
+func instance(t *testing.T, document string) any {
 	t.Helper()
 	var v any
 	if err := yaml.Unmarshal([]byte(document), &v); err != nil {
@@ -65,9 +65,11 @@ func instance(t testing.TB, document string) any {
 // The corpus: for each place of the document values inside, at and beyond what may stand there. {} is the place.
 func corpus() []string {
 	durations := []string{
-		"0", "0s", "0ms", "0.0s", "1ms", "999ms", "1000ms", "1.5ms", "3600000ms", "3599999.5ms", "1s", "0.5s", "0.001s", "0.05s", "1.25s", "3600s", "1m", "60m", "1m30s",
+		"0", "0s", "0ms", "0.0s", "1ms", "999ms", "1000ms", "1.5ms", "3600000ms", "3599999.5ms", "1s", "0.5s", "0.001s",
+		"0.05s", "1.25s", "3600s", "1m", "60m", "1m30s",
 		"59m59.9s", "1h", "1h0m0s", "0.5h", "0.25m", "1.5m",
-		"3600001ms", "3601s", "61m", "1h1s", "2h", "10h", "-1s", "0.5ms", "0.0001s", "1", "5", "-1", "1.5", "1d", "soon", "''", "1 s", "null", "[]", "{}", "true",
+		"3600001ms", "3601s", "61m", "1h1s", "2h", "10h", "-1s", "0.5ms", "0.0001s", "1", "5", "-1", "1.5",
+		"1d", "soon", "''", "1 s", "null", "[]", "{}", "true",
 	}
 	numbers := func(more ...string) []string {
 		return append([]string{"null", "[]", "{}", "true", "x", "'1'", "-1", "-0.5", "1.5", "1000000001"}, more...)
@@ -85,7 +87,8 @@ func corpus() []string {
 		{"retry: {}", []string{"null", "{}", "[]", "3", "{unknown: 1}"}},
 		{"retry: {max_attempts: {}}", numbers("0", "1", "2.0", "5", "6", "2.5")},
 		{"retry: {when: {}}", []string{
-			"null", "[]", "x", "{}", "[reset]", "[unavailable, attempt_timeout, server_error]", "[429]", "['429']", "[ABORTED]", "[unknown word]", "[200]", "['200']", "[600]", "[true]", "[null]", "[[]]", "[1.5]", "['07']", "['']",
+			"null", "[]", "x", "{}", "[reset]", "[unavailable, attempt_timeout, server_error]", "[429]", "['429']", "[ABORTED]", "[unknown word]",
+			"[200]", "['200']", "[600]", "[true]", "[null]", "[[]]", "[1.5]", "['07']", "['']",
 			"[" + strings.Repeat("reset, ", 31) + "reset]", "[" + strings.Repeat("reset, ", 32) + "reset]",
 		}},
 		{"retry: {backoff: {}}", []string{"null", "{}", "[]", "1s"}},
@@ -96,7 +99,8 @@ func corpus() []string {
 		{"retry: {budget: {}}", []string{"null", "{}", "[]", "0.1"}},
 		{"retry: {budget: {ratio: {}}}", numbers("0", "0.2", "0.21")},
 		{"retry: {budget: {min: {}}}", numbers("0", "100", "101")},
-		{"hedge: {}", []string{"0%", "0.0%", "-0%", "1%", "0.5%", "5%", "5.0%", "4.99%", "05%", "5.01%", "6%", "10%", "-1%", "1", "0", "0.01", "1 %", "'%'", "x", "null", "[]", "1e0%", "true"}},
+		{"hedge: {}", []string{"0%", "0.0%", "-0%", "1%", "0.5%", "5%", "5.0%", "4.99%", "05%", "5.01%",
+			"6%", "10%", "-1%", "1", "0", "0.01", "1 %", "'%'", "x", "null", "[]", "1e0%", "true"}},
 		{"circuit_breaker: {}", []string{"null", "{}", "[]", "off"}},
 		{"circuit_breaker: {consecutive_failures: {}}", numbers("0", "1000", "1001")},
 		{"circuit_breaker: {failure_ratio: {}}", numbers("0", "1", "1.1")},
@@ -113,15 +117,19 @@ func corpus() []string {
 		{"limits: {rate: {}}", numbers("0", "0.5", "1000000", "1000000.5")},
 		{"failover: {datacenters: {}}", []string{"null", "[]", "[dc2]", "[dc-2, dc_3]", "['']", "[a b]", "[1]", "dc2", "[null]"}},
 		{"routes: {}", []string{"null", "[]", "{}", "[null]", "[5]", "[{}]", "[{name: a}]", "[{match: {methods: [x]}}]"}},
-		{"routes: [{name: {}, match: {methods: [x]}}]", []string{"a", "a.b-c_d", "''", "-a", "a b", "5", "null", "true", "[]", strings.Repeat("a", 64), strings.Repeat("a", 65)}},
+		{"routes: [{name: {}, match: {methods: [x]}}]", []string{"a", "a.b-c_d", "''", "-a", "a b", "5", "null", "true", "[]",
+			strings.Repeat("a", 64), strings.Repeat("a", 65)}},
 		{"routes: [{name: a, match: {}}]", []string{"null", "{}", "[]", "x", "{unknown: 1}", "{methods: [GET], unknown: 1}"}},
 		{"routes: [{name: a, match: {methods: {}}}]", []string{"null", "[]", "[GET]", "[get.user]", "['']", "[a b]", "[5]", "GET"}},
-		{"routes: [{name: a, match: {path_prefix: {}}}]", []string{"/", "/v1", "/a%20b", "/a/", "v1", "''", "'/a b'", "'/a?b'", "'/a#b'", "/ü", "null", "5", "/" + strings.Repeat("a", 999), "/" + strings.Repeat("a", 1000)}},
+		{"routes: [{name: a, match: {path_prefix: {}}}]", []string{"/", "/v1", "/a%20b", "/a/", "v1", "''", "'/a b'",
+			"'/a?b'", "'/a#b'", "/ü", "null", "5",
+			"/" + strings.Repeat("a", 999), "/" + strings.Repeat("a", 1000)}},
 		{"routes: [{name: a, match: {grpc: {}}}]", []string{"a.B/C", "'a.B/*'", "B/C", "/a.B/C", "a.B", "a.B/", "a.B/C/D", "a.B/C*", "''", "null", "[]"}},
 		{"routes: [{name: a, match: {methods: [x]}, idempotent: {}}]", []string{"true", "false", "null", "1"}},
 		{"routes: [{name: a, match: {methods: [x]}, timeout: {}}]", durations},
 		{"routes: [{name: a, match: {methods: [x]}, {}}]", []string{
-			"retry: null", "retry: {budget: {min: 1}}", "retry: {budget: null}", "retry: {max_attempts: 6}", "mode: enforce", "overload: true", "circuit_breaker: {}", "connect_timeout: 1s", "load_balancing: {}",
+			"retry: null", "retry: {budget: {min: 1}}", "retry: {budget: null}", "retry: {max_attempts: 6}", "mode: enforce", "overload: true", "circuit_breaker: {}", "connect_timeout: 1s",
+			"load_balancing: {}",
 			"failover: {}", "routes: []", "unknown: 1", "hedge: 1%", "hedge: 6%", "limits: {rate: 5}",
 		}},
 	}

@@ -37,7 +37,8 @@ func checkService(name string) error {
 	const most = 255
 	bad := func(r rune) bool { return r == '/' || r == '\\' || r == ':' || !unicode.IsPrint(r) }
 	if name == "" || len(name) > most || strings.HasPrefix(name, ".") || strings.ContainsFunc(name, bad) {
-		return fmt.Errorf("policy: %q is no name of a service with a policy: want 1 to %d printable characters without / \\ and :, not beginning with a dot", brief(name), most)
+		return fmt.Errorf("policy: %q is no name of a service with a policy: want 1 to %d printable characters without / \\ and :, "+
+			"not beginning with a dot", brief(name), most)
 	}
 	return nil
 }

@@ -58,7 +58,8 @@ var times = []field[Settings]{
 var retry = []field[Retry]{
 	at("max_attempts", "The first try included; hedges count. 1: no retries.",
 		func(r *Retry) *int { return &r.MaxAttempts }, integer(1, 5)),
-	at("when", "Failures that are retried: unavailable (502, 503, 504, UNAVAILABLE), reset, attempt_timeout, server_error (500, INTERNAL, UNKNOWN, DATA_LOSS), an HTTP status, a gRPC code. What was provably never processed is always retried.",
+	at("when", "Failures that are retried: unavailable (502, 503, 504, UNAVAILABLE), reset, attempt_timeout, server_error (500, INTERNAL, "+
+		"UNKNOWN, DATA_LOSS), an HTTP status, a gRPC code. What was provably never processed is always retried.",
 		func(r *Retry) *[]Condition { return &r.When }, list[Condition]{item: condition(), most: 32, unknown: unknownCondition}),
 	at("backoff", "The pause before a retry.",
 		func(r *Retry) *Backoff { return &r.Backoff }, object[Backoff]{fields: []field[Backoff]{
@@ -107,8 +108,7 @@ var loadBalancing = object[LoadBalancing]{fields: []field[LoadBalancing]{
 
 var failover = object[Failover]{fields: []field[Failover]{
 	at("datacenters", "Names of Consul datacenters, in the order in which they are tried.",
-		func(f *Failover) *[]string { return &f.Datacenters },
-		list[string]{item: text("want the name of a datacenter: letters, digits, - and _", form(`^[A-Za-z0-9_-]{1,64}$`)), most: 16}),
+		func(f *Failover) *[]string { return &f.Datacenters }, list[string]{item: datacenter, most: 16}),
 }}
 
 // route is one entry of routes.
@@ -118,8 +118,7 @@ var route = object[Route]{
 	fields: concat(
 		[]field[Route]{
 			at("name", "The label of the route in metrics, errors and the page; unique.",
-				func(r *Route) *string { return &r.Name },
-				text("want a name: a letter or digit, then up to 63 letters, digits, dots, - and _", form(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`))),
+				func(r *Route) *string { return &r.Name }, routeName),
 			at("match", "Which calls: all that is set must hold.",
 				func(r *Route) *Match { return &r.Match }, match),
 			at("idempotent", "Whether the calls are safe to execute twice. A POST is called so only by a route that names its methods.",
@@ -137,15 +136,26 @@ var route = object[Route]{
 // match of a route. Without one of its conditions it means more, so it is whole or of no use.
 var match = object[Match]{whole: true, some: true, fields: []field[Match]{
 	at("methods", "HTTP methods, or names given in code by onehop.Method.",
-		func(m *Match) *[]string { return &m.Methods },
-		list[string]{some: true, most: 16, item: text("want an HTTP method such as POST, or a name given to onehop.Method, of up to 64 characters without blanks", form(`^[!-~]{1,64}$`))}),
+		func(m *Match) *[]string { return &m.Methods }, list[string]{some: true, most: 16, item: method}),
 	at("path_prefix", "Beginning of the escaped path, up to a segment's border.",
-		func(m *Match) *string { return &m.PathPrefix },
-		optional(text("want the beginning of a path: /, then up to 999 characters as they stand in a URL, without ? and #", form(`^/[!"$-;=@-~]{0,999}$`)))),
+		func(m *Match) *string { return &m.PathPrefix }, optional(pathPrefix)),
 	at("grpc", "A gRPC method.",
-		func(m *Match) *string { return &m.GRPC },
-		optional(text("want pkg.Service/Method or pkg.Service/*, without a / before it", form(`^[A-Za-z_][A-Za-z0-9_.]{0,255}/([*]|[A-Za-z_][A-Za-z0-9_]{0,255})$`)))),
+		func(m *Match) *string { return &m.GRPC }, optional(grpcMethod)),
 }}
+
+// The texts of the document.
+var (
+	datacenter = text("want the name of a datacenter: letters, digits, - and _",
+		form(`^[A-Za-z0-9_-]{1,64}$`))
+	routeName = text("want a name: a letter or digit, then up to 63 letters, digits, dots, - and _",
+		form(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`))
+	method = text("want an HTTP method such as POST, or a name given to onehop.Method, of up to 64 characters without blanks",
+		form(`^[!-~]{1,64}$`))
+	pathPrefix = text("want the beginning of a path: /, then up to 999 characters as they stand in a URL, without ? and #",
+		form(`^/[!"$-;=@-~]{0,999}$`))
+	grpcMethod = text("want pkg.Service/Method or pkg.Service/*, without a / before it",
+		form(`^[A-Za-z_][A-Za-z0-9_.]{0,255}/([*]|[A-Za-z_][A-Za-z0-9_]{0,255})$`))
+)
 
 // Whether a duration may be 0.
 const (
