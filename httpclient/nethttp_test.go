@@ -32,28 +32,55 @@ func TestNetHTTP(t *testing.T) {
 	if _, err := os.Stat(dir); err != nil {
 		t.Skipf("needs the source of the standard library: %v", err)
 	}
-	tests := clientTests(t, dir)
-	skipped := skipList(t)
-	run := slices.DeleteFunc(slices.Clone(tests), func(name string) bool { return skipped[name] })
-	if *netHTTPRun != "" {
-		run = []string{*netHTTPRun}
-	}
-	bin := buildOverlaid(t, dir)
-	ledger := filepath.Join(t.TempDir(), "ledger")
+	tests, base, out := selectTests(t, dir)
+	h := harness{bin: buildOverlaid(t, dir), dir: dir, skip: out, ledger: filepath.Join(t.TempDir(), "ledger")}
+	h.judge(t, "wrapped", tests)
+	h.judge(t, "base", base)
+	through := readLines(t, h.ledger)
+	t.Logf("%d tests of net/http sent requests through the wrapper, %d with their subtests, of these %d over the test's own "+
+		"transport; left out: %v", len(topLevel(through)), len(through), len(base), out)
+}
 
-	failed, out := runTests(t, bin, dir, run, "ONEHOP_NETHTTP=wrapped", "ONEHOP_NETHTTP_LEDGER="+ledger)
-	t.Logf("net/http has %d tests with a client and a server; left out %d; sent through the wrapper by %d tests, %d with subtests",
-		len(tests), len(tests)-len(run), len(topLevel(readLines(t, ledger))), len(readLines(t, ledger)))
+// selectTests are the tests of net/http that have a client and a server, by what is put around the client.
+func selectTests(t *testing.T, dir string) (wrapped, base, out []string) {
+	t.Helper()
+	if *netHTTPRun != "" {
+		return []string{*netHTTPRun}, nil, nil
+	}
+	for _, line := range readLines(t, "testdata/nethttp/skip.txt") {
+		switch word := strings.Fields(line); word[0] {
+		case "base":
+			base = append(base, word[1])
+		case "out":
+			out = append(out, word[1])
+		}
+	}
+	return slices.DeleteFunc(clientTests(t, dir), func(name string) bool { return slices.Contains(base, name) }), base, out
+}
+
+// harness runs the built tests.
+type harness struct {
+	bin, dir, ledger string
+	skip             []string
+}
+
+// judge runs tests under a mode of the wrapper, and fails where the bare transport does not fail.
+func (h *harness) judge(t *testing.T, mode string, tests []string) {
+	t.Helper()
+	if len(tests) == 0 {
+		return
+	}
+	failed, output := h.run(t, mode, tests)
 	if len(failed) == 0 {
 		return
 	}
-	both, _ := runTests(t, bin, dir, failed, "ONEHOP_NETHTTP=plain")
-	ours := slices.DeleteFunc(failed, func(name string) bool { return slices.Contains(both, name) })
+	both, _ := h.run(t, "plain", failed)
 	if len(both) > 0 {
 		t.Logf("these fail without the wrapper too: %v", both)
 	}
+	ours := slices.DeleteFunc(failed, func(name string) bool { return slices.Contains(both, name) })
 	if len(ours) > 0 {
-		t.Errorf("these fail with the wrapper alone: %v\n%s", ours, out)
+		t.Errorf("%s: these fail with the wrapper alone: %v\n%s", mode, ours, output)
 	}
 }
 
@@ -201,13 +228,18 @@ func isTransportPointer(typ ast.Expr) bool {
 
 var failLine = regexp.MustCompile(`(?m)^--- FAIL: (Test\w+)`)
 
-// runTests runs the named tests and returns those that failed, with the output.
-func runTests(t *testing.T, bin, dir string, names []string, env ...string) (failed []string, output string) {
+// run runs the named tests and returns those that failed, with the output.
+func (h *harness) run(t *testing.T, mode string, tests []string) (failed []string, output string) {
 	t.Helper()
-	// Not verbose, and short: net/http's tests then run in parallel and leave the slowest out.
-	cmd := exec.CommandContext(t.Context(), bin, "-test.short", "-test.timeout=120s", "-test.run=^("+strings.Join(names, "|")+")$")
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), env...)
+	skip := make([]string, len(h.skip))
+	for i, name := range h.skip {
+		skip[i] = "^" + strings.ReplaceAll(name, "/", "$/^") + "$"
+	}
+	// Short: net/http's tests then run in parallel and leave the slowest out.
+	cmd := exec.CommandContext(t.Context(), h.bin, "-test.short", "-test.timeout=120s",
+		"-test.run=^("+strings.Join(tests, "|")+")$", "-test.skip="+strings.Join(skip, "|"))
+	cmd.Dir = h.dir
+	cmd.Env = append(os.Environ(), "ONEHOP_NETHTTP="+mode, "ONEHOP_NETHTTP_LEDGER="+h.ledger)
 	out, err := cmd.CombinedOutput()
 	for _, m := range failLine.FindAllSubmatch(out, -1) {
 		failed = append(failed, string(m[1]))
@@ -216,18 +248,6 @@ func runTests(t *testing.T, bin, dir string, names []string, env ...string) (fai
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return failed, string(out)
-}
-
-// skipList reads testdata/nethttp/skip.txt: a test and the reason why it cannot speak about a wrapper.
-func skipList(t *testing.T) map[string]bool {
-	t.Helper()
-	names := map[string]bool{}
-	for _, line := range readLines(t, "testdata/nethttp/skip.txt") {
-		if name, _, ok := strings.Cut(line, " "); ok && name != "#" {
-			names[name] = true
-		}
-	}
-	return names
 }
 
 func readLines(t *testing.T, file string) []string {
