@@ -156,3 +156,28 @@ func TestARouteNamesTheMethod(t *testing.T) {
 		t.Errorf("%d calls, %v; want 3 by route get", calls, err)
 	}
 }
+
+func TestFaultInjectionChargesNobody(t *testing.T) {
+	a := startInstance(t)
+	injected := 0
+	o := onehop.Observer{AttemptDone: func(_ context.Context, a onehop.Attempt) {
+		if a.Outcome == onehop.OutcomeInjected {
+			injected++
+		}
+	}}
+	p := policy.Default()
+	p.Budget.Min = 100
+	hop := newClient(t, p, []string{a.addr()}, onehop.WithObserver(o), onehop.WithFaultInjection(onehop.Fault{AbortShare: 0.3}))
+	for range 200 {
+		_, err := onehop.Do(t.Context(), hop.Upstream("pay"), asking, onehop.Idempotent())
+		if err != nil && onehop.ReasonOf(err) != onehop.ReasonExhausted {
+			t.Fatal(err)
+		}
+	}
+	if injected < 30 || a.served() < 150 {
+		t.Errorf("%d injected, %d served; want about 80 and nearly all of 200", injected, a.served())
+	}
+	if _, err := onehop.New(onehop.WithFaultInjection(onehop.Fault{Service: "pay", AbortShare: 30})); err == nil {
+		t.Error("a share of 30 was accepted")
+	}
+}

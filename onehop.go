@@ -43,6 +43,8 @@ type options struct {
 	observers []Observer
 	mode      func(policy.Mode) policy.Mode
 	zone      string
+	faults    []Fault
+	injected  map[string]*engine.Injection
 }
 
 // WithConsul says how to reach Consul, for discovery and policy. Unset: the environment's CONSUL_* variables.
@@ -96,6 +98,9 @@ func New(opts ...Option) (*Client, error) {
 func (o *options) complete() error {
 	var err error
 	if o.mode, err = modeOf(os.Getenv("ONEHOP_MODE")); err != nil {
+		return err
+	}
+	if o.injected, err = injections(o.faults); err != nil {
 		return err
 	}
 	if o.resolver == nil || o.policies == nil {

@@ -18,6 +18,7 @@ type Call struct {
 	Path       string   // HTTP: the escaped path
 	Safe       bool     // idempotent by the protocol's own rules
 	Replayable bool     // can be sent again after it was sent: no body, or one that can be rewound
+	Retried    bool     // is itself a retry of the caller's caller, which marked it
 	Stream     bool     // lives on after its first answer: no time of the policy bounds it, and it is never hedged
 	Options    *Options // nil: none
 

@@ -72,7 +72,10 @@ func (s *shot) good() bool { return s.r.Outcome == health.OK && s.r.Answer }
 
 // shoot makes one attempt and lets health, latency and budget learn of it.
 func (c *Call) shoot(ctx context.Context, a Attempt) shot {
-	r := a.Send(ctx)
+	r, aborted := c.inject(ctx, a.Core())
+	if !aborted {
+		r = a.Send(ctx)
+	}
 	timedOut := c.answered(a.Core(), &r)
 	return shot{a, r, timedOut}
 }

@@ -220,6 +220,8 @@ func (c *Call) unpicked(r *Result) Reason {
 // forbidden says why the attempt must not be followed by another on the wire; "": it may.
 func (c *Call) forbidden(r *Result) Reason {
 	switch {
+	case c.Retried && r.Outcome == health.Overloaded: // every layer multiplying would bury what is overloaded
+		return ByPolicy
 	case r.Stop, !r.Unsent && !c.rule.when.match(r), c.noRetry(), c.plan.policy.Mode == policy.Bypass:
 		return ByPolicy
 	case !r.Unsent && !(c.Idempotent() && c.Replayable):

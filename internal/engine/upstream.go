@@ -19,13 +19,14 @@ const FirstWait = 3 * time.Second
 
 // Env is what an Upstream needs of its owner.
 type Env struct {
-	Go      func(f func(context.Context)) bool        // runs f in the background until the owner closes; false: it has
-	Context context.Context                           // ends when the owner closes
-	Hooks   *Hooks                                    // nil: nobody listens
-	Told    func(e *health.Endpoint, c health.Change) // hears what health did
-	Refused func(e *health.Endpoint)                  // hears refused connections
-	Zone    string                                    // the caller's own; "": unknown
-	Mode    func(fromPolicy policy.Mode) policy.Mode  // ONEHOP_MODE; nil: the policy's own
+	Go        func(f func(context.Context)) bool        // runs f in the background until the owner closes; false: it has
+	Context   context.Context                           // ends when the owner closes
+	Hooks     *Hooks                                    // nil: nobody listens
+	Told      func(e *health.Endpoint, c health.Change) // hears what health did
+	Refused   func(e *health.Endpoint)                  // hears refused connections
+	Zone      string                                    // the caller's own; "": unknown
+	Mode      func(fromPolicy policy.Mode) policy.Mode  // ONEHOP_MODE; nil: the policy's own
+	Injection *Injection                                // nil: none
 }
 
 // Upstream is one called service as this process sees it. Calls of every protocol share it, and so its health, budget

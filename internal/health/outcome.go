@@ -16,6 +16,7 @@ const (
 	Overloaded         // the endpoint says it has too much: 503
 	Pushback           // the endpoint says this caller sends too much: 429, RESOURCE_EXHAUSTED
 	Ignored            // the caller's own doing, or ours: says nothing
+	Injected           // aborted by fault injection: says nothing
 )
 
 // Report is the first end of an attempt: what its endpoint is judged by.
@@ -36,7 +37,7 @@ type Report struct {
 // bad says whether the outcome counts against the endpoint.
 func (o Outcome) bad() bool { return o == Refused || o == Failed || o == Overloaded }
 
-var outcomes = [...]string{OK: "ok", Refused: "refused", Failed: "failed", Overloaded: "overloaded", Pushback: "pushback", Ignored: "ignored"}
+var outcomes = [...]string{OK: "ok", Refused: "refused", Failed: "failed", Overloaded: "overloaded", Pushback: "pushback", Ignored: "ignored", Injected: "injected"}
 
 // String is the outcome's public name.
 func (o Outcome) String() string { return outcomes[o] }

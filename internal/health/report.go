@@ -15,7 +15,7 @@ func (s *Set) Report(e *Endpoint, r Report) Outcome {
 		s.succeeded(e, r)
 	case Refused, Failed, Overloaded:
 		s.failed(e, r)
-	case Pushback, Ignored:
+	case Pushback, Ignored, Injected:
 		if r.Raise || r.Timeout {
 			e.latency.raise(millis(r.Now), (r.Now - r.Start).Seconds())
 		}
