@@ -5,11 +5,13 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/onehop-go/onehop"
+	"github.com/onehop-go/onehop/consul"
 	"github.com/onehop-go/onehop/policy"
 	"github.com/onehop-go/onehop/resolver"
 )
@@ -131,4 +133,10 @@ func askOver(conn net.Conn) (string, error) {
 		return "", err
 	}
 	return line[:len(line)-1], nil
+}
+
+func consulAt(addr string) consul.Agent { return consul.Agent{Address: addr} }
+
+func contains(err error, words string) bool {
+	return err != nil && strings.Contains(err.Error(), words)
 }
