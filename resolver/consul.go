@@ -61,6 +61,11 @@ func (c Consul) Watch(ctx context.Context, t Target, publish func(Snapshot, erro
 		func(err error) { publish(Snapshot{}, err) })
 }
 
+// source tells the cache which catalogue this is.
+func (c Consul) source() string {
+	return "consul " + consulapi.Where(c.Agent) + " " + c.TaggedAddress
+}
+
 func (c Consul) query(t Target) (consulapi.ServiceQuery, error) {
 	q := consulapi.ServiceQuery{
 		Service: t.Service, Tag: t.Tag, Datacenter: t.Datacenter, Peer: t.Peer, Filter: t.Filter, Prepared: t.Query,

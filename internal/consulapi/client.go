@@ -40,6 +40,16 @@ func Check(a consul.Agent) error {
 	return err
 }
 
+// Where says which catalogue a reads: the agent's address and datacenter, the environment resolved. "" when its settings
+// are wrong.
+func Where(a consul.Agent) string {
+	s, err := resolve(a, os.Getenv)
+	if err != nil {
+		return ""
+	}
+	return s.shown + " " + s.datacenter + " " + s.namespace + " " + s.partition
+}
+
 // Acquire gives the Client that all equal agents share, for as long as anybody holds it; Release gives it back. An error
 // says which settings are wrong; there is no I/O.
 func Acquire(a consul.Agent) (*Client, error) {
