@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -61,6 +63,47 @@ func BenchmarkCall(b *testing.B) {
 			b.ReportMetric(float64(cpuTime()-before)/float64(b.N), "cpu-ns/op")
 		})
 	}
+}
+
+// BenchmarkAdded compares in one run, in turns of 5,000 calls each, so that what else the machine does meets all alike: the
+// median process CPU that a deadline by context.WithTimeout adds to a bare call, and what onehop adds, in ns and as a
+// multiple of the deadline's.
+func BenchmarkAdded(b *testing.B) {
+	const turn = 5000
+	bare := &http.Client{Transport: stub{}}
+	timed := policy.Default()
+	timed.Timeout, timed.AttemptTimeout = time.Second, 100*time.Millisecond
+	clients := []*http.Client{bare, bare, overhead(b, policy.Default()), overhead(b, timed)}
+	timeouts := []time.Duration{0, time.Second, 0, 0}
+	req, err := http.NewRequest(http.MethodGet, "http://svc/", nil) //nolint:noctx // the context is what is measured
+	if err != nil {
+		b.Fatal(err)
+	}
+	costs := make([][]float64, len(clients))
+	for b.Loop() {
+		for i, c := range clients {
+			runtime.GC()
+			before := cpuTime()
+			for range turn {
+				callOnce(b, c, req, timeouts[i])
+			}
+			costs[i] = append(costs[i], float64(cpuTime()-before)/turn)
+		}
+	}
+	base, deadline := median(costs[0]), median(costs[1])-median(costs[0])
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(base, "bare-ns")
+	b.ReportMetric(deadline, "deadline-ns")
+	for i, name := range []string{"default", "timeouts"} {
+		added := median(costs[2+i]) - base
+		b.ReportMetric(added, name+"-ns")
+		b.ReportMetric(added/deadline, name+"-x")
+	}
+}
+
+func median(x []float64) float64 {
+	slices.Sort(x)
+	return x[len(x)/2]
 }
 
 func overhead(b *testing.B, p policy.Policy) *http.Client {

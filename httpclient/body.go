@@ -18,11 +18,11 @@ type responseBody struct {
 // Read implements io.Reader.
 func (b *responseBody) Read(p []byte) (int, error) {
 	x := b.x
-	if x.clock.idle > 0 {
+	if x.clock != nil {
 		x.clock.reads.begin()
 	}
 	n, err := b.rc.Read(p)
-	if x.clock.idle > 0 {
+	if x.clock != nil {
 		x.clock.reads.end()
 	}
 	if err != nil {
@@ -76,7 +76,9 @@ func (x *exchange) deliver() *http.Response {
 	resp := x.resp
 	resp.Request = x.call.req
 	if rwc, ok := resp.Body.(io.ReadWriteCloser); ok && resp.StatusCode == http.StatusSwitchingProtocols {
-		x.clock.stop()
+		if x.clock != nil {
+			x.clock.stop()
+		}
 		resp.Body = &upgraded{rwc, x}
 		return resp
 	}

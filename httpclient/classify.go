@@ -104,7 +104,7 @@ func (f *facts) judgeEnded(r engine.Result) engine.Result {
 		r.Err = errors.Join(errGuard, unlessCanceled(f.err))
 	case f.cause == errConnect: //nolint:errorlint // ours, never wrapped
 		r.Outcome, r.Unsent = health.Failed, f.unconnected && f.rewindable
-	case f.cause == errAborted: //nolint:errorlint // ours, never wrapped
+	case f.cause == engine.ErrLost: //nolint:errorlint // never wrapped
 		r.Ended = engine.ByLoop
 	case f.cause == errIdle: //nolint:errorlint // ours, never wrapped
 		r.Outcome, r.Kind = health.Failed, engine.Reset

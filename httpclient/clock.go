@@ -12,9 +12,9 @@ import (
 	"github.com/onehop-go/onehop/internal/health"
 )
 
-// clock ends an attempt in time, with one timer that is made only where the policy sets a time. Until the final headers
-// it holds the call's deadline and, from the request fully written, attempt_timeout; after them, and while a body is sent,
-// idle_timeout. A connection has its own, since a dial is rare.
+// clock ends an attempt in time, by one timer; an attempt has one only where the policy sets a time. Until the final
+// headers it holds the call's deadline and, from the request fully written, attempt_timeout; after them, and while a body
+// is sent, idle_timeout. A dial has a timer of its own, since it is rare.
 type clock struct {
 	x    *exchange
 	idle time.Duration // 0: none
@@ -30,8 +30,6 @@ type clock struct {
 	tick    time.Duration // instant of the next look at what waits; 0: none
 	expired bool
 	late    time.Duration
-	dial    *time.Timer
-	dialed  bool
 }
 
 type phase uint8
@@ -113,13 +111,14 @@ func (c *clock) wroteRequest(info httptrace.WroteRequestInfo) {
 }
 
 // answered ends the time for headers and begins that of the body. false: the time was over before.
-func (c *clock) answered(now time.Duration) bool {
+func (c *clock) answered() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.expired {
 		return false
 	}
 	c.phase, c.end = reading, 0
+	now := health.Now()
 	if c.idle > 0 {
 		c.tick = now + c.idle
 	}
@@ -190,22 +189,3 @@ func (c *clock) lateness() time.Duration {
 
 // errConnect ends an attempt that has waited connect_timeout for its connection, dial and TLS handshake together.
 var errConnect = errors.New("httpclient: connect_timeout is over")
-
-// dialing begins the time of a dial made for this attempt.
-func (c *clock) dialing(timeout time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.dial == nil && !c.dialed {
-		c.dial = time.AfterFunc(timeout, func() { c.x.cancel(errConnect) })
-	}
-}
-
-// stopDial ends it: there is a connection, if only another's.
-func (c *clock) stopDial() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.dialed = true
-	if c.dial != nil {
-		c.dial.Stop()
-	}
-}

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,33 +14,32 @@ import (
 	"github.com/onehop-go/onehop/internal/health"
 )
 
-// exchange is one attempt: a request on the wire and its answer. It is the context, the request, the response's body and
-// the timer of the attempt in one allocation, because a call's price is mostly its allocations. It is never reused: a
+// exchange is one attempt: a request on the wire and its answer. It is the context, the request and the response's body of
+// the attempt in one allocation, because a call's price is mostly its allocations and their bytes. It is never reused: a
 // transport may hold the request after RoundTrip has returned.
 type exchange struct {
 	engine.State
 	context.Context // of the request: the caller's, cancelable with a cause
 
 	call   *call
+	cancel context.CancelCauseFunc
 	req    http.Request
 	resp   *http.Response
 	trace  httptrace.ClientTrace
-	wire   wire
-	clock  clock
-	upload *upload
+	upload *upload                    // the request's body, where it is watched
+	clock  *clock                     // nil: the policy sets no time
+	dial   atomic.Pointer[time.Timer] // connect_timeout of a dial made for this attempt
 	body   responseBody
-	stop   func() bool // of the context.AfterFunc that ends an abandoned body
-	over   atomic.Bool // the second end has come
-
-	mu      sync.Mutex // cancel, aborted
-	cancel  context.CancelCauseFunc
-	aborted bool
+	stop   func() bool   // of the context.AfterFunc that ends an abandoned body
+	wire   atomic.Uint32 // what is known of the connection: see wire.go
+	h2c    bool          // a connection without TLS may speak HTTP/2
+	over   atomic.Bool   // the second end has come
 }
 
 // Why an attempt's context was cancelled, besides the engine's timeouts.
 var (
 	errGuard   = errors.New("httpclient: the connection broke and net/http would have sent the request again by itself")
-	errAborted = errors.New("httpclient: the attempt was given up")
+	errDropped = errors.New("httpclient: the answer was not wanted")
 	errDone    = errors.New("httpclient: the attempt is over")
 )
 
@@ -84,10 +82,10 @@ func (x *exchange) Send(ctx context.Context) engine.Result {
 		return engine.Result{Outcome: health.Ignored, Err: err}
 	}
 	p := x.call.transport.poolOf(x)
-	x.wire.plainH2 = p.plainH2
+	x.h2c = p.h2c
 	resp, err := p.rt.RoundTrip(&x.req) //nolint:bodyclose // by the caller, or by Discard
-	x.clock.stopDial()
-	expired := !x.clock.answered(health.Now())
+	x.connected()
+	expired := x.clock != nil && !x.clock.answered()
 	if err == nil && expired { // the timer was first: its word stands, as a late answer's would have been
 		resp.Body.Close() //nolint:errcheck,gosec // not read
 		err = context.Cause(x.Context)
@@ -96,7 +94,7 @@ func (x *exchange) Send(ctx context.Context) engine.Result {
 		return x.failed(p, err)
 	}
 	x.resp = resp
-	x.call.sent++
+	x.call.sent.Add(1)
 	if x.upload != nil {
 		x.upload.settle()
 	}
@@ -105,26 +103,24 @@ func (x *exchange) Send(ctx context.Context) engine.Result {
 
 // prepare makes the request of this attempt from the caller's, which stays as it is.
 func (x *exchange) prepare(ctx context.Context) error {
-	x.mu.Lock()
 	x.Context, x.cancel = context.WithCancelCause(ctx)
-	if x.aborted {
-		x.cancel(errAborted)
+	x.trace.GetConn = x.getConn
+	x.trace.GotConn = x.gotConn
+	x.trace.WroteHeaders = x.progress
+	x.trace.GotFirstResponseByte = x.trace.WroteHeaders // one closure for both: see progress
+	if x.clock != nil {
+		x.clock.start(x)
 	}
-	x.mu.Unlock()
-	x.wire.x = x
-	x.trace.GetConn = x.wire.getConn
-	x.trace.GotConn = x.wire.gotConn
-	x.trace.WroteHeaders = x.wire.progress
-	x.trace.GotFirstResponseByte = x.trace.WroteHeaders // one closure for both: see wire.progress
-	x.clock.start(x)
-
 	x.req = *x.call.req.WithContext(httptrace.WithClientTrace(x, &x.trace))
-	if sent := x.call.sent; sent > 0 { // what was never sent, nobody downstream has seen
+	if sent := x.call.sent.Load(); sent > 0 { // what was never sent, nobody downstream has seen
 		x.req.Header = x.req.Header.Clone()
-		x.req.Header.Set("X-Envoy-Attempt-Count", strconv.Itoa(sent+1))
+		x.req.Header.Set(attemptCount, strconv.Itoa(int(sent)+1))
 	}
 	return x.attachBody()
 }
+
+// attemptCount tells downstream which attempt of its caller a request is, as Envoy does; the first does not say so.
+const attemptCount = "X-Envoy-Attempt-Count"
 
 // attachBody gives the attempt the caller's body, or a new copy of it once that was used.
 func (x *exchange) attachBody() error {
@@ -132,7 +128,9 @@ func (x *exchange) attachBody() error {
 	if !hasBody(c.req) {
 		return nil
 	}
-	if c.upload != nil && c.upload.reuse(&x.clock) {
+	c.mu.Lock() // attempts may race
+	defer c.mu.Unlock()
+	if c.upload != nil && c.upload.reuse(x.clock) {
 		x.upload = c.upload
 		x.req.Body = x.upload
 		return nil
@@ -149,7 +147,7 @@ func (x *exchange) attachBody() error {
 	}
 	c.bodyUsed = true
 	if !direct(rc) {
-		c.upload = &upload{rc: rc, clock: &x.clock}
+		c.upload = &upload{rc: rc, clock: x.clock}
 		x.upload = c.upload
 		rc = x.upload
 	}
@@ -177,13 +175,13 @@ func (x *exchange) failed(p *pool, err error) engine.Result {
 		r.Redial = func(ctx context.Context) error { return p.probe(ctx, host) }
 	}
 	if !r.Unsent {
-		x.call.sent++
+		x.call.sent.Add(1)
 	}
 	if x.upload != nil && !(r.Unsent && x.upload.untouched()) {
 		x.upload.settle()
 	}
 	if f.local() {
-		x.call.local = err
+		x.call.local.Store(&err)
 	}
 	x.finish()
 	return x.call.transport.reclassify(r, nil, err)
@@ -191,7 +189,7 @@ func (x *exchange) failed(p *pool, err error) engine.Result {
 
 // facts gathers what is known about a failure.
 func (x *exchange) facts(err error) facts {
-	wire := x.wire.state()
+	wire := x.wire.Load()
 	f := facts{
 		err:         err,
 		unconnected: wire&asked != 0 && wire&got == 0,
@@ -201,7 +199,9 @@ func (x *exchange) facts(err error) facts {
 		http1:       wire&http1 != 0,
 		replayable:  replayable(x.call.req),
 		rewindable:  rewindable(x.call.req) || x.upload != nil && x.upload.untouched(),
-		late:        x.clock.lateness(),
+	}
+	if x.clock != nil {
+		f.late = x.clock.lateness()
 	}
 	if x.Err() != nil {
 		f.cause = context.Cause(x.Context)
@@ -220,7 +220,7 @@ func (x *exchange) Discard() {
 		return
 	}
 	// The rest of a small answer is read so that its connection lives on; not more, and not for long.
-	t := time.AfterFunc(drainTime, func() { x.cancel(errAborted) })
+	t := time.AfterFunc(drainTime, func() { x.cancel(errDropped) })
 	_, _ = io.CopyN(io.Discard, x.resp.Body, drainSize)
 	t.Stop()
 	x.resp.Body.Close() //nolint:errcheck,gosec // what it says interests nobody
@@ -231,16 +231,6 @@ const (
 	drainSize = 16 << 10
 	drainTime = 50 * time.Millisecond
 )
-
-// Cancel implements engine.Attempt.
-func (x *exchange) Cancel() {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.aborted = true
-	if x.cancel != nil {
-		x.cancel(errAborted)
-	}
-}
 
 // finish ends the attempt once, and releases what it holds.
 func (x *exchange) finish() bool {
@@ -255,7 +245,9 @@ func (x *exchange) finish() bool {
 }
 
 func (x *exchange) release() {
-	x.clock.stop()
+	if x.clock != nil {
+		x.clock.stop()
+	}
 	x.cancel(errDone)
 }
 

@@ -25,7 +25,7 @@ type pool struct {
 	transport *http.Transport
 	rt        http.RoundTripper // transport, or middleware around it
 	addr      string
-	plainH2   bool // speaks HTTP/2 without TLS: the protocol of a plain connection is not known
+	h2c       bool // may speak HTTP/2 without TLS: the protocol of a plain connection is not known
 	onDrain   func(*pool)
 }
 
@@ -54,7 +54,7 @@ func newPool(base *http.Transport, addr string, d dialer) *pool {
 		t.IdleConnTimeout = maxIdleTime
 	}
 	redirectDials(t, addr, d)
-	return &pool{transport: t, rt: t, addr: addr, plainH2: t.Protocols != nil && t.Protocols.UnencryptedHTTP2()}
+	return &pool{transport: t, rt: t, addr: addr, h2c: t.Protocols != nil && t.Protocols.UnencryptedHTTP2()}
 }
 
 // forceHTTP2 keeps the base's choice of protocols on a transport that has a DialContext of ours.
@@ -104,7 +104,7 @@ func (d dialer) to(addr string, dial dialFunc) dialFunc {
 			ctx, stop = context.WithTimeout(ctx, timeout)
 			defer stop()
 			if x := exchangeOf(ctx); x != nil {
-				x.clock.dialing(timeout)
+				x.dialing(timeout)
 			}
 		}
 		defer context.AfterFunc(d.conns.ctx, cancel)()

@@ -43,7 +43,7 @@ type upload struct {
 	rc io.ReadCloser
 
 	mu      sync.Mutex // all below
-	clock   *clock     // of the attempt
+	clock   *clock     // of the attempt; nil: none
 	read    bool
 	closed  bool // by the transport
 	settled bool // no other attempt will use it
@@ -60,10 +60,14 @@ func (u *upload) Read(p []byte) (int, error) {
 	if closed {
 		return 0, http.ErrBodyReadAfterClose
 	}
-	c.writes.end()
+	if c != nil {
+		c.writes.end()
+	}
 	n, err := u.rc.Read(p)
 	if err == nil {
-		c.writes.begin() // what was read is being written until the next Read
+		if c != nil {
+			c.writes.begin() // what was read is being written until the next Read
+		}
 	} else if err != io.EOF { //nolint:errorlint // io.Reader's contract
 		u.mu.Lock()
 		u.err = err
@@ -78,7 +82,9 @@ func (u *upload) Close() error {
 	u.closed = true
 	c := u.clock
 	u.mu.Unlock()
-	c.writes.end()
+	if c != nil {
+		c.writes.end()
+	}
 	return u.release()
 }
 

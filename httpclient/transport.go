@@ -3,6 +3,7 @@ package httpclient
 import (
 	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"github.com/onehop-go/onehop"
 	"github.com/onehop-go/onehop/internal/bridge"
@@ -19,6 +20,7 @@ type Transport struct {
 	template *http.Transport   // what the instances' transports are clones of
 	pass     http.RoundTripper // for hosts that are no services
 	conns    conns
+	known    hosts
 
 	mu    sync.Mutex
 	pools map[*pool]struct{}
@@ -31,9 +33,6 @@ func NewTransport(hop *onehop.Client, opts ...Option) *Transport {
 		if opt != nil {
 			opt(&t.options)
 		}
-	}
-	if t.hosts == nil {
-		t.hosts = resolver.ParseHost
 	}
 	t.setBase()
 	t.conns.init()
@@ -62,57 +61,100 @@ func (t *Transport) setBase() {
 type call struct {
 	engine.Call
 	transport *Transport
-	req       *http.Request // the caller's: never modified
-	bodyUsed  bool          // an attempt has had the caller's body
-	upload    *upload       // the last attempt's body, where it is watched
-	sent      int           // attempts of which a server may have seen something
-	local     error         // the caller's own fault: net/http explains it
-	last      *exchange
-	first     exchange
+	req       *http.Request         // the caller's: never modified
+	sent      atomic.Int32          // attempts of which a server may have seen something
+	begun     bool                  // first is taken
+	timed     bool                  // the policy sets a time
+	local     atomic.Pointer[error] // the caller's own fault: net/http explains it
+
+	mu       sync.Mutex // the two below
+	bodyUsed bool       // an attempt has had the caller's body
+	upload   *upload    // the last attempt's body, where it is watched
+
+	first exchange
+}
+
+// timedCall is a call under a policy that sets times, again in one allocation.
+type timedCall struct {
+	call
+	clock clock
+}
+
+func newCall(timed bool) *call {
+	if !timed {
+		return &call{}
+	}
+	c := &timedCall{}
+	c.timed, c.first.clock = true, &c.clock
+	return &c.call
 }
 
 // NewAttempt implements engine.Protocol.
 func (c *call) NewAttempt() engine.Attempt {
 	x := &c.first
-	if c.last != nil {
+	if c.begun {
 		x = &exchange{}
+		if c.timed {
+			x.clock = &clock{}
+		}
 	}
-	x.call, c.last = c, x
+	c.begun, x.call = true, c
 	return x
 }
 
 // RoundTrip implements http.RoundTripper.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	target, ok := t.target(r)
-	if !ok {
+	up, ours, err := t.upstream(r)
+	if !ours {
 		return t.pass.RoundTrip(r)
 	}
-	up, err := bridge.Upstream(t.hop, target)
 	if err != nil {
 		closeBody(r)
 		return nil, err
 	}
-	c := &call{transport: t, req: r}
+	ctx := r.Context()
+	options := engine.OptionsOf(ctx)
+	c := newCall(up.Timed() || options != nil && options.HasTimeout)
+	c.transport, c.req, c.Options = t, r, options
 	c.Protocol, c.Method, c.Path = "http", method(r), r.URL.EscapedPath()
 	c.Safe, c.Replayable = safe(r), rewindable(r)
-	c.Options = engine.OptionsOf(r.Context())
-	if err := c.Run(r.Context(), up, c); err != nil {
+	_, c.Retried = r.Header[attemptCount]
+	if err := c.Run(ctx, up, c); err != nil {
 		c.abandon()
 		awaitClientTimeout(r)
-		if c.local != nil {
-			return nil, c.local
+		if local := c.local.Load(); local != nil {
+			return nil, *local
 		}
 		return nil, bridge.Error(err)
 	}
-	return c.last.deliver(), nil
+	return c.Winner().(*exchange).deliver(), nil //nolint:forcetypeassert // NewAttempt's
 }
 
-// target is what a request calls; false: it is not for us.
-func (t *Transport) target(r *http.Request) (resolver.Target, bool) {
+// upstream is what a request calls; ours is false where it is not for us.
+func (t *Transport) upstream(r *http.Request) (up *engine.Upstream, ours bool, err error) {
 	if r.URL == nil || r.Header == nil || r.URL.Scheme != "http" && r.URL.Scheme != "https" {
-		return resolver.Target{}, false // net/http says what is wrong
+		return nil, false, nil // net/http says what is wrong
 	}
-	return t.hosts(r.URL.Host)
+	host := r.URL.Host
+	if t.hosts != nil {
+		target, ok := t.hosts(host)
+		if !ok {
+			return nil, false, nil
+		}
+		up, err = bridge.Upstream(t.hop, target)
+		return up, true, err
+	}
+	if up := t.known.find(host); up != nil {
+		return up, true, nil
+	}
+	target, ok := resolver.ParseHost(host)
+	if !ok {
+		return nil, false, nil
+	}
+	if up, err = bridge.Upstream(t.hop, target); err == nil {
+		t.known.add(host, up)
+	}
+	return up, true, err
 }
 
 func method(r *http.Request) string {
@@ -124,6 +166,8 @@ func method(r *http.Request) string {
 
 // abandon closes the caller's body after a call without a response, whatever became of it.
 func (c *call) abandon() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.upload != nil {
 		c.upload.abandon()
 	}
@@ -177,6 +221,7 @@ func (t *Transport) CloseIdleConnections() {
 
 // close breaks what is in flight to services: the Client closes. The base transport of the caller goes on.
 func (t *Transport) close() {
+	t.known.close()
 	t.conns.close()
 	if t.base == nil {
 		t.CloseIdleConnections()

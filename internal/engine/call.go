@@ -32,9 +32,9 @@ type Call struct {
 	moved    int           // tries that moved on unsent
 	tried    []*health.Endpoint
 	records  []Record
-	backoff  backoff.ExponentialBackOff // its Clock is nil until the first failure
-	ctx      context.Context            // with what the hooks added
-	gates    [2]*gate                   // entered: of all calls, of the route's
+	backoff  *backoff.ExponentialBackOff // nil until the first failure
+	ctx      context.Context             // with what the hooks added
+	gates    [2]*gate                    // entered: of all calls, of the route's
 	winner   Attempt
 	duration time.Duration
 	err      error
@@ -57,6 +57,11 @@ func (c *Call) MaxAttempts() int { return c.rule.Retry.MaxAttempts }
 
 // IdleTimeout is the policy's bound on a read of the body that waits; 0: none.
 func (c *Call) IdleTimeout() time.Duration { return c.rule.IdleTimeout }
+
+// Timed says whether any time bounds the call: the protocol needs a timer.
+func (c *Call) Timed() bool {
+	return c.deadline != 0 || c.rule.AttemptTimeout > 0 || c.rule.IdleTimeout > 0
+}
 
 // Start is the instant the call began; Duration and Err are known when it is done.
 func (c *Call) Start() time.Duration    { return c.start }

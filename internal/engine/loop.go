@@ -234,15 +234,15 @@ func (c *Call) forbidden(r *Result) Reason {
 
 // pause is the backoff before the next attempt.
 func (c *Call) pause() time.Duration {
-	b, set := &c.backoff, &c.rule.Retry.Backoff
-	if b.Clock == nil { // the first failure of the call
-		*b = backoff.ExponentialBackOff{
+	set := &c.rule.Retry.Backoff
+	if c.backoff == nil { // the first failure of the call
+		c.backoff = &backoff.ExponentialBackOff{
 			InitialInterval: set.Initial, MaxInterval: set.Max, Multiplier: set.Multiplier,
 			RandomizationFactor: set.Jitter, Stop: backoff.Stop, Clock: backoff.SystemClock,
 		}
-		b.Reset()
+		c.backoff.Reset()
 	}
-	return min(b.NextBackOff(), set.Max) // its jitter exceeds its own maximum
+	return min(c.backoff.NextBackOff(), set.Max) // its jitter exceeds its own maximum
 }
 
 func (c *Call) usual() time.Duration {

@@ -14,6 +14,7 @@ import (
 type plan struct {
 	policy policy.Policy
 	apply  bool  // mode enforce: decisions are acted on
+	timed  bool  // some rule sets a time
 	rest   rule  // of calls that no route matches
 	gate   *gate // of all calls
 	routes []rule
@@ -88,6 +89,7 @@ func newPlan(p policy.Policy, statsOf func(route string) *stats) *plan {
 	}
 	pl.rest = rule{Settings: p.Settings, when: newConditions(p.Retry.When), stats: statsOf("")}
 	pl.gate = pl.rest.stats.gate.configure(p.Limits)
+	pl.timed = pl.rest.timed()
 	for _, r := range p.Routes {
 		own := rule{
 			Settings: r.Settings, name: r.Name, match: r.Match, idempotent: r.Idempotent,
@@ -97,9 +99,12 @@ func newPlan(p policy.Policy, statsOf func(route string) *stats) *plan {
 			own.gate = own.stats.gate.configure(r.Limits)
 		}
 		pl.routes = append(pl.routes, own)
+		pl.timed = pl.timed || own.timed()
 	}
 	return pl
 }
+
+func (r *rule) timed() bool { return r.Timeout > 0 || r.AttemptTimeout > 0 || r.IdleTimeout > 0 }
 
 // untimed takes the times out: a call that lives without onehop must live in the modes that only look on.
 func untimed(p policy.Policy) policy.Policy {

@@ -72,6 +72,9 @@ func (u *Upstream) Set() *health.Set { return u.set }
 // Policy is the one in force.
 func (u *Upstream) Policy() policy.Policy { return u.plan.Load().policy }
 
+// Timed says whether the policy sets a time for any of its calls.
+func (u *Upstream) Timed() bool { return u.plan.Load().timed }
+
 // ConnectTimeout bounds a dial and its TLS handshake.
 func (u *Upstream) ConnectTimeout() time.Duration { return u.plan.Load().policy.ConnectTimeout }
 
