@@ -209,7 +209,7 @@ func TestTheBrakeRefuses(t *testing.T) {
 		reason Reason
 	}{{policy.Enforce, Overload}, {policy.Observe, ""}} {
 		inService(t, 1, func(p *policy.Policy) { p.Retry.MaxAttempts, p.Mode = 1, row.mode }, func(t *testing.T, u *service) {
-			for range 40 { // all overloaded, one at a time: the limit is one
+			for range 60 { // all overloaded, one at a time: the limit is one
 				u.call(t.Context(), get(unavailable))
 			}
 			if !u.brake.On() {

@@ -58,6 +58,14 @@ func (l *latency) raise(now uint32, x float64) {
 	l.update(now, func(v, d float64) float64 { return max(v*d, x) })
 }
 
+// hold keeps the average as it is: an answer that failed is no sample, and the endpoint must not look the faster the
+// longer it fails while its peers are measured anew.
+func (l *latency) hold(now uint32) {
+	if l.word.Load() != 0 {
+		l.update(now, func(v, _ float64) float64 { return v })
+	}
+}
+
 func (l *latency) update(now uint32, f func(v, d float64) float64) {
 	for {
 		w := l.word.Load()

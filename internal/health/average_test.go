@@ -55,6 +55,16 @@ func TestLatency(t *testing.T) {
 	}
 }
 
+func TestAFailureHoldsTheLatency(t *testing.T) {
+	var l latency
+	l.hold(0)
+	near(t, "of nothing", l.read(0), 0)
+	l.sample(0, 0.5)
+	l.hold(millis(20 * time.Second))
+	near(t, "20 s later", l.read(millis(20*time.Second)), 0.5)
+	near(t, "a second after that", l.read(millis(21*time.Second)), 0.5*tenth)
+}
+
 func TestLatencySurvivesTheWrapOfItsStamp(t *testing.T) {
 	var l latency
 	before := time.Duration(math.MaxUint32-500) * time.Millisecond

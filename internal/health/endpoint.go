@@ -18,6 +18,7 @@ type Endpoint struct {
 	failures failures
 	inflight atomic.Int32
 	consec   atomic.Int32 // failures in a row: gobreaker's own count expires with its buckets
+	missed   atomic.Int32 // attempts in a row that could not connect
 	lastOK   atomic.Int64 // instant
 	dialed   atomic.Int64 // instant of the last completed dial: its time is no latency of the endpoint
 	paused   atomic.Int64 // Retry-After, pushback: not before this instant while another can serve
@@ -34,10 +35,10 @@ type Endpoint struct {
 	redial func(context.Context) error
 	trial  *trial
 
-	attached atomic.Pointer[attachment]
-	mu       sync.Mutex // attached, gone
-	gone     bool
-	confirm  atomic.Bool // a confirming dial is under way
+	attached   atomic.Pointer[attachment]
+	mu         sync.Mutex // attached, gone
+	gone       bool
+	confirming atomic.Bool // a confirming dial is under way
 }
 
 // The states of an endpoint.
@@ -70,7 +71,10 @@ func (e *Endpoint) End() { e.inflight.Add(-1) }
 func (e *Endpoint) InFlight() int { return int(e.inflight.Load()) }
 
 // Dialed says that a connection to the endpoint was made just now: attempts begun before it waited for it.
-func (e *Endpoint) Dialed(now time.Duration) { e.dialed.Store(int64(now)) }
+func (e *Endpoint) Dialed(now time.Duration) {
+	e.dialed.Store(int64(now))
+	e.missed.Store(0)
+}
 
 // Pause binds the endpoint to its own word (Retry-After, grpc-retry-pushback-ms): others are preferred until then.
 func (e *Endpoint) Pause(until time.Duration) {

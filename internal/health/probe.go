@@ -170,16 +170,31 @@ func (s *Set) close(now time.Duration, e *Endpoint) {
 	s.tell(e, Closed)
 }
 
-// refused answers an attempt that could not connect by one dial of our own: if that fails too, the endpoint is open,
-// without a count and without comparing it with anybody.
-func (s *Set) refused(e *Endpoint, redial func(context.Context) error) {
-	if redial == nil || s.env.Go == nil || e.state.Load() != closed || !e.confirm.CompareAndSwap(false, true) {
+// unconnected answers an attempt that could not connect. The next one that cannot either, or a dial of our own at once,
+// confirms it: then the endpoint is open, without a count and without comparing it with anybody.
+func (s *Set) unconnected(e *Endpoint, r Report) {
+	if e.missed.Add(1) == 1 {
+		s.confirm(e, r.Redial)
+		return
+	}
+	// Who did not connect in time to an overloaded service says nothing: Failed is a dial that timed out.
+	if (r.Outcome == Refused || !s.braking()) && s.feed(e, true, true) {
+		s.open(r.Now, e, r.Redial)
+	}
+}
+
+func (s *Set) confirm(e *Endpoint, redial func(context.Context) error) {
+	if s.env.Go == nil || e.state.Load() != closed || !e.confirming.CompareAndSwap(false, true) {
 		return
 	}
 	s.env.Go(func(ctx context.Context) {
-		defer e.confirm.Store(false)
+		defer e.confirming.Store(false)
 		err := redial(ctx)
-		if err == nil || ctx.Err() != nil || (isTimeout(err) && s.braking()) {
+		if err == nil {
+			e.missed.Store(0)
+			return
+		}
+		if ctx.Err() != nil || isTimeout(err) && s.braking() {
 			return
 		}
 		if s.feed(e, true, true) {

@@ -42,6 +42,9 @@ func (s *Set) succeeded(e *Endpoint, r Report) {
 	if e.consec.Load() != 0 {
 		e.consec.Store(0)
 	}
+	if e.missed.Load() != 0 {
+		e.missed.Store(0)
+	}
 	e.lastOK.Store(int64(r.Now))
 	if e.breaker.Load() == nil {
 		return
@@ -57,6 +60,7 @@ func (s *Set) succeeded(e *Endpoint, r Report) {
 
 func (s *Set) failed(e *Endpoint, r Report) {
 	ms := millis(r.Now)
+	e.latency.hold(ms)
 	if r.Timeout {
 		e.latency.raise(ms, (r.Now - r.Start).Seconds())
 	}
@@ -66,10 +70,10 @@ func (s *Set) failed(e *Endpoint, r Report) {
 		s.env.Refused(e)
 	}
 	if s.feed(e, true, false) {
-		s.open(r.Now, e, nil)
+		s.open(r.Now, e, r.Redial)
 		return
 	}
 	if r.Redial != nil {
-		s.refused(e, r.Redial)
+		s.unconnected(e, r)
 	}
 }

@@ -187,21 +187,60 @@ func TestHardTrip(t *testing.T) {
 
 func TestOneConfirmingDialAtATime(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
+		w.braking = true // timed out dials confirm nothing
 		dials, hold := 0, make(chan struct{})
-		redial := func(context.Context) error { dials++; <-hold; return nil }
+		late := Report{Outcome: Failed, Redial: func(context.Context) error { dials++; <-hold; return dialTimeout{} }}
 		for range 100 {
-			w.refuse(w.e(0), redial)
+			late.Start, late.Now = Now(), Now()
+			w.Report(w.e(0), late)
+			synctest.Wait()
 		}
-		if dials != 1 {
-			t.Errorf("%d dials for 100 refusals, want 1", dials)
+		if dials != 1 || !w.e(0).Available() {
+			t.Errorf("%d dials for 100 dials that timed out, available %v; want 1 and true", dials, w.e(0).Available())
 		}
 		close(hold)
-		synctest.Wait()
-		w.refuse(w.e(0), redial)
-		if dials != 2 {
-			t.Errorf("%d dials after the first had ended, want 2", dials)
-		}
 	})
+}
+
+// TestASecondTryConfirms: two tries that could not connect, with none between that could, are as good as our own dial;
+// dials that time out would take twice the time else.
+func TestASecondTryConfirms(t *testing.T) {
+	hangs := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+	rows := []struct {
+		name    string
+		outcome Outcome
+		between func(w *world)
+		braking bool
+		open    bool
+	}{
+		{"refused twice", Refused, nil, false, true},
+		{"timed out twice", Failed, nil, false, true},
+		{"connected between", Failed, func(w *world) { w.e(0).Dialed(Now()) }, false, false},
+		{"answered between", Failed, func(w *world) { w.report(w.e(0), OK) }, false, false},
+		{"timed out under the brake", Failed, nil, true, false},
+		{"refused under the brake", Refused, nil, true, true},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			inWorld(t, 1, func(t *testing.T, w *world) {
+				w.braking = row.braking
+				try := func() {
+					w.Report(w.e(0), Report{Outcome: row.outcome, Start: Now(), Now: Now(), Redial: hangs})
+				}
+				try()
+				if !w.e(0).Available() {
+					t.Fatal("one try opened it")
+				}
+				if row.between != nil {
+					row.between(w)
+				}
+				try()
+				if got := !w.e(0).Available(); got != row.open {
+					t.Errorf("open = %v, want %v", got, row.open)
+				}
+			})
+		})
+	}
 }
 
 func TestTheOwnersEndIsNoRefusal(t *testing.T) {

@@ -37,9 +37,11 @@ type Brake struct {
 	limit    atomic.Uint64 // float64 bits; 0: off
 	ok, bad  atomic.Int64  // of the window
 	began    atomic.Int64  // instant of the window's start
+	refused  atomic.Bool   // a call, in the window
 
-	mu   sync.Mutex // one evaluates
-	peak int64      // in flight while the brake was on
+	mu    sync.Mutex // one evaluates
+	peak  int64      // in flight while the brake was on
+	armed bool       // the last window was bad, and the brake is off
 }
 
 // On says whether there is a limit now.
@@ -53,7 +55,11 @@ func (b *Brake) Limit() float64 { return math.Float64frombits(b.limit.Load()) }
 func (b *Brake) Admit() bool {
 	n := b.inflight.Add(1)
 	limit := b.Limit()
-	return limit == 0 || float64(n) <= limit
+	if limit == 0 || float64(n) <= limit {
+		return true
+	}
+	b.refused.Store(true)
+	return false
 }
 
 // Refuse takes back the count of a call that was not let in.
@@ -82,31 +88,34 @@ func (b *Brake) Done(now time.Duration, v Verdict) {
 func (b *Brake) evaluate(now time.Duration, inflight int64) {
 	age := now - time.Duration(b.began.Swap(int64(now)))
 	ok, bad := b.ok.Swap(0), b.bad.Swap(0)
+	refused := b.refused.Swap(false)
 	if ok+bad < fullCount {
 		if age >= staleTime {
 			b.limit.Store(0)
+			b.armed = false
 		}
 		return
 	}
-	b.limit.Store(math.Float64bits(b.next(float64(bad)/float64(ok+bad), inflight)))
+	b.limit.Store(math.Float64bits(b.next(float64(bad)/float64(ok+bad), inflight, refused)))
 }
 
-// next is the limit after a window; 0: off.
-func (b *Brake) next(share float64, inflight int64) float64 {
+// next is the limit after a window; 0: off. inflight is as of its last completion, refused says that a call was.
+func (b *Brake) next(share float64, inflight int64, refused bool) float64 {
 	limit, n := b.Limit(), float64(inflight)
-	if share >= badShare {
-		if limit == 0 {
-			limit, b.peak = n+1, 0
-		}
-		b.peak = max(b.peak, inflight)
-		return max(1, tighten*min(limit, n+1))
-	}
+	armed := b.armed
+	b.armed = share >= badShare
 	if limit == 0 {
-		return 0
+		if !armed || !b.armed {
+			return 0 // one window of 20 is bad by chance where attempt_timeout is merely wrong
+		}
+		limit, b.peak = n+1, 0
 	}
 	b.peak = max(b.peak, inflight)
+	if share >= badShare {
+		return max(1, tighten*min(limit, n+1))
+	}
 	switch {
-	case n >= busy*limit:
+	case refused, n >= busy*limit: // calls come in bursts that the last completion need not see
 		limit += max(1, loosen*limit)
 	case n < idle*limit:
 		limit *= drift

@@ -26,32 +26,37 @@ func window(b *Brake, now time.Duration, ok, bad int) {
 func TestNextLimit(t *testing.T) {
 	rows := []struct {
 		name     string
-		limit    float64
+		limit    float64 // before; 0: off
 		peak     int64
 		ok, bad  int
 		inflight int64
 		want     float64
+		before   string // of the window: "armed", "refused"
 	}{
-		{"off stays off while few are bad", 0, 0, 20, 0, 100, 0},
-		{"off stays off just below nine tenths", 0, 0, 11, 89, 100, 0},
-		{"nine tenths bad: on, below what is in flight", 0, 0, 10, 90, 99, 80},
-		{"all bad: on", 0, 0, 0, 20, 9, 8},
-		{"still bad: tighter", 50, 50, 0, 20, 49, 40},
-		{"still bad, far below the limit: what is in flight counts", 50, 50, 0, 20, 9, 8},
-		{"never below one", 1, 50, 0, 20, 0, 1},
-		{"busy: looser by a tenth", 100, 100, 20, 0, 70, 110},
-		{"busy: looser by one at least", 2, 100, 20, 0, 2, 3},
-		{"busy includes the border", 10, 100, 20, 0, 7, 11},
-		{"neither: as it is", 100, 100, 20, 0, 50, 100},
-		{"just above idle: as it is", 100, 100, 20, 0, 20, 100},
-		{"idle: drifts up", 100, 100, 20, 0, 19, 110},
-		{"above ten times the peak: off", 100, 10, 20, 0, 5, 0},
-		{"at ten times the peak: on", 90.9, 10, 20, 0, 1, 99.99},
-		{"the peak follows what is in flight", 99, 10, 20, 0, 11, 108.9},
+		{"off stays off while few are bad", 0, 0, 20, 0, 100, 0, ""},
+		{"off stays off just below nine tenths", 0, 0, 11, 89, 100, 0, ""},
+		{"nine tenths bad: on, below what is in flight", 0, 0, 10, 90, 99, 80, "armed"},
+		{"all bad: on", 0, 0, 0, 20, 9, 8, "armed"},
+		{"the first bad window only arms", 0, 0, 0, 20, 9, 0, ""},
+		{"a call was refused: looser by a tenth, whatever is in flight now", 100, 100, 20, 0, 1, 110, "refused"},
+		{"refused and bad: tighter", 50, 50, 0, 20, 49, 40, "refused"},
+		{"still bad: tighter", 50, 50, 0, 20, 49, 40, ""},
+		{"still bad, far below the limit: what is in flight counts", 50, 50, 0, 20, 9, 8, ""},
+		{"never below one", 1, 50, 0, 20, 0, 1, ""},
+		{"busy: looser by a tenth", 100, 100, 20, 0, 70, 110, ""},
+		{"busy: looser by one at least", 2, 100, 20, 0, 2, 3, ""},
+		{"busy includes the border", 10, 100, 20, 0, 7, 11, ""},
+		{"neither: as it is", 100, 100, 20, 0, 50, 100, ""},
+		{"just above idle: as it is", 100, 100, 20, 0, 20, 100, ""},
+		{"idle: drifts up", 100, 100, 20, 0, 19, 110, ""},
+		{"above ten times the peak: off", 100, 10, 20, 0, 5, 0, ""},
+		{"at ten times the peak: on", 90.9, 10, 20, 0, 1, 99.99, ""},
+		{"the peak follows what is in flight", 99, 10, 20, 0, 11, 108.9, ""},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			b := &Brake{peak: row.peak}
+			b := &Brake{peak: row.peak, armed: row.before == "armed"}
+			b.refused.Store(row.before == "refused")
 			b.limit.Store(math.Float64bits(row.limit))
 			b.inflight.Store(row.inflight)
 			window(b, time.Minute, row.ok, row.bad)
@@ -76,7 +81,7 @@ func TestWindow(t *testing.T) {
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			var b Brake
+			b := Brake{armed: true}
 			b.began.Store(int64(time.Minute))
 			b.inflight.Store(int64(row.bad))
 			for range row.bad {
@@ -86,6 +91,49 @@ func TestWindow(t *testing.T) {
 				t.Errorf("on = %v", b.On())
 			}
 		})
+	}
+}
+
+func TestTwoBadWindowsInARowTurnItOn(t *testing.T) {
+	rows := []struct {
+		name string
+		bad  []int // of 20 in each window
+		on   bool
+	}{
+		{"one", []int{20}, false},
+		{"two", []int{18, 18}, true},
+		{"two with a better one between", []int{20, 17, 20}, false},
+		{"and then two", []int{20, 17, 20, 20}, true},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			var b Brake
+			for i, bad := range row.bad {
+				window(&b, time.Minute+time.Duration(i)*time.Second, 20-bad, bad)
+			}
+			if b.On() != row.on {
+				t.Errorf("on = %v", b.On())
+			}
+		})
+	}
+}
+
+func TestARefusalIsOfItsWindow(t *testing.T) {
+	var b Brake
+	b.limit.Store(math.Float64bits(10))
+	b.inflight.Store(10)
+	if b.Admit() {
+		t.Fatal("admitted above the limit")
+	}
+	b.Refuse()
+	b.inflight.Store(5)
+	window(&b, time.Minute, 20, 0)
+	if got := b.Limit(); got != 11 {
+		t.Fatalf("limit %v after a refusal, want 11", got)
+	}
+	window(&b, 2*time.Minute, 20, 0)
+	if got := b.Limit(); got != 11 {
+		t.Errorf("limit %v: a refusal of the window before still counts", got)
 	}
 }
 
