@@ -5,19 +5,18 @@ import (
 	"testing"
 )
 
-// hostile are documents that cost more than they look.
-func hostile() map[string]string {
+// hostile are documents of about k bytes that cost more than they look.
+func hostile(k int) map[string]string {
 	var blocks strings.Builder
-	for i := 0; blocks.Len() < maxDocument-1000; i++ {
+	for i := 0; blocks.Len()+i+3 <= k; i++ {
 		blocks.WriteString(strings.Repeat(" ", i) + "a:\n")
 	}
-	const k = maxDocument
 	return map[string]string{
 		"brackets": strings.Repeat("[", k), "closed": strings.Repeat("[", k/8) + strings.Repeat("]", k/8),
 		"dashes": strings.Repeat("- ", k/2), "questions": strings.Repeat("? ", k/2), "braces": strings.Repeat("{a: ", k/4),
 		"comments": strings.Repeat("a: 1 #x\n", k/8), "same": strings.Repeat("a:\n", k/3), "colons": strings.Repeat(":", k),
 		"commas": "[" + strings.Repeat("a,", k/2-1), "anchors": strings.Repeat("&a ", k/3), "documents": strings.Repeat("---\n", k/4),
-		"blocks": blocks.String(), "fields": manyFields(5000), "line": "{" + strings.ReplaceAll(manyFields(5000), "\n", ", ") + "a: 1}",
+		"blocks": blocks.String(), "fields": manyFields(k/13), "line": "{" + strings.ReplaceAll(manyFields(k/13), "\n", ", ") + "a: 1}",
 		"routes": "routes: [" + strings.Repeat("{},", k/3-10) + "]", "conditions": "retry: {when: [" + strings.Repeat("resett,", k/7-10) + "]}",
 		"key": strings.Repeat("k", k/2) + ": {" + strings.Repeat("a: 1,", k/10-10) + "}",
 	}
@@ -64,7 +63,7 @@ func FuzzParse(f *testing.F) {
 }
 
 func TestHostileDocumentsAreRefusedOrHarmless(t *testing.T) {
-	for name, document := range hostile() {
+	for name, document := range hostile(maxDocument / 8) {
 		p, warnings, err := Parse([]byte(document), Default())
 		if !p.Equal(Default()) {
 			t.Errorf("%s changes the policy", name)
@@ -83,7 +82,7 @@ func BenchmarkParse(b *testing.B) {
 	}
 	b.Run("json", func(b *testing.B) { benchmarkParse(b, string(full)) })
 	b.Run("one field", func(b *testing.B) { benchmarkParse(b, "timeout: 2s") })
-	for name, document := range hostile() {
+	for name, document := range hostile(maxDocument) {
 		b.Run("hostile "+name, func(b *testing.B) { benchmarkParse(b, document) })
 	}
 }

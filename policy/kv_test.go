@@ -97,7 +97,9 @@ func TestKV(t *testing.T) {
 		return watchKV(t, agent, agent.Agent(), "onehop/policy/"+consultest.Name(t, "test"))
 	}
 
+	// In parallel, since swaps that wait for a second are what each mostly does.
 	t.Run("put, change, delete", func(t *testing.T) {
+		t.Parallel()
 		w := watch(t)
 		if r := w.revision(0); r.Origin != "consul: no document, as in code" || !r.Policy.Equal(Default()) {
 			t.Errorf("at first: %s %+v", r.Origin, r.Policy)
@@ -119,6 +121,7 @@ func TestKV(t *testing.T) {
 	})
 
 	t.Run("another service does not wake it", func(t *testing.T) {
+		t.Parallel()
 		w := watch(t)
 		w.revision(0)
 		w.put("other", "timeout: 9s")
@@ -128,6 +131,7 @@ func TestKV(t *testing.T) {
 
 	// A document that is wrong leaves the last good one, and is told once a change: invalid, absurd, too large, not text.
 	t.Run("invalid", func(t *testing.T) {
+		t.Parallel()
 		w := watch(t)
 		w.revision(0)
 		w.put("svc", "timeout: 2s")
@@ -151,6 +155,7 @@ func TestKV(t *testing.T) {
 	})
 
 	t.Run("unknown field", func(t *testing.T) {
+		t.Parallel()
 		w := watch(t)
 		w.revision(0)
 		w.put("svc", "timeout: 2s\nretry:\n  max_atempts: 2\n")
@@ -161,6 +166,7 @@ func TestKV(t *testing.T) {
 	})
 
 	t.Run("conflicts of layers", func(t *testing.T) {
+		t.Parallel()
 		w := watch(t)
 		w.revision(0)
 		w.put("svc", "timeout: 2s\nattempt_timeout: 1s")
@@ -174,6 +180,7 @@ func TestKV(t *testing.T) {
 	})
 
 	t.Run("ten changes a second", func(t *testing.T) {
+		t.Parallel()
 		w := watch(t)
 		w.revision(0)
 		const changes = 30

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -274,4 +275,19 @@ func TestErrorLeavesBase(t *testing.T) {
 	if !errors.As(err, &one) || one.Path != "retry.max_attempts" {
 		t.Errorf("no Problem in %v", err)
 	}
+}
+
+// A base is shared: with its routes' own words it is read by every service's watch at once. For the race detector.
+func TestParseOverASharedBase(t *testing.T) {
+	base, _ := layered(t, Default(), "routes: [{name: a, match: {methods: [GET]}, timeout: 2s, retry: {when: [429]}, hedge: 1%}]")
+	var readers sync.WaitGroup
+	for range 8 {
+		readers.Go(func() {
+			p, _, err := Parse([]byte("idle_timeout: 1s"), base)
+			if err != nil || p.Routes[0].IdleTimeout != time.Second || p.Routes[0].Timeout != 2*time.Second {
+				t.Errorf("%v %+v", err, p)
+			}
+		})
+	}
+	readers.Wait()
 }

@@ -93,6 +93,8 @@ func TestRefused(t *testing.T) {
 			"routes: [5, null]",
 			"1:10: routes[0]: want fields here, as in {name: value}, not a single value\n1:13: routes[1]: want fields here, as in {name: value}, not nothing",
 		},
+		{"routes: [" + strings.Repeat("{}, ", 256) + "{}]", "1:9: routes: 257 entries are too many: at most 256"},
+		{"retry: {when: [" + strings.Repeat("reset, ", 32) + "reset]}", "1:15: retry.when: 33 entries are too many: at most 32"},
 		// never part of a policy
 		{"timeout: 1s\nretry: {}\ntimeout: 2s", "3:1: timeout: stands twice: first on line 1"},
 		{"x: {a: 1, a: 2}", "1:11: x.a: stands twice: first on line 1"},
@@ -101,6 +103,7 @@ func TestRefused(t *testing.T) {
 			"1:10: timeout: anchors and aliases are not taken: write the value out\n2:18: attempt_timeout: anchors and aliases are not taken: write the value out",
 		},
 		{"<<: {timeout: 1s}", "1:1: merge keys (<<) are not taken: write the fields out"},
+		{"&a timeout: 1s", "1:1: anchors and tags are not taken: write the plain name"},
 		{"timeout: !!str 1s", "1:10: timeout: tags are not taken: write the plain value"},
 		{"? [a]\n: b", "1:3: want a name before the colon, not a list"},
 		{"timeout: 1s\n---\ntimeout: 2s", "2:1: a second document begins here: one policy is one document"},
@@ -141,7 +144,8 @@ func TestWarned(t *testing.T) {
 		{"retry: {when: [resets]}", "1:16: retry.when[0]: unknown condition, not applied; did you mean reset?"},
 		{
 			"routes: [{name: a, match: {methods: [GET], header: x}}]",
-			"1:27: routes[0].match: the route is left out: without what is unknown here it would match more than it says\n1:44: routes[0].match.header: unknown field, not applied",
+			"1:27: routes[0].match: the route is left out: without what is unknown here it would match more than it says\n" +
+				"1:44: routes[0].match.header: unknown field, not applied",
 		},
 		{"routes: [{name: a, match: {grpc: a.B/C, methods: [GET]}}]", "1:27: routes[0].match: never matches: a call is gRPC, or it has a path and a method"},
 		{
@@ -252,14 +256,23 @@ func TestExcerpt(t *testing.T) {
 func TestValidateNamesAllProblems(t *testing.T) {
 	p := Policy{Routes: []Route{{Match: Match{Methods: []string{"a b"}}}}}
 	p.Retry.When = []Condition{"sometimes"}
+	p.Failover.Datacenters = make([]string, 17)
 	got := plainly(p.Validate())
 	for _, path := range []string{
 		"mode: ", "retry.max_attempts: ", "retry.when[0]: ", "retry.backoff.max: ", "retry.backoff.multiplier: ",
-		"circuit_breaker.min_requests: ", "circuit_breaker.window: ", "load_balancing.algorithm: ",
+		"failover.datacenters: ", "circuit_breaker.min_requests: ", "circuit_breaker.window: ", "load_balancing.algorithm: ",
 		"routes[0].name: ", "routes[0].match.methods[0]: ", "routes[0].retry.max_attempts: ",
 	} {
 		if !strings.Contains("\n"+got, "\n"+path) {
 			t.Errorf("nothing of %s in\n%s", path, got)
 		}
+	}
+}
+
+func TestValidateBoundsRoutes(t *testing.T) {
+	p := Default()
+	p.Routes = make([]Route, maxRoutes+1)
+	if got := plainly(p.Validate()); got != "routes: 257 entries are too many: at most 256" {
+		t.Error(got)
 	}
 }

@@ -128,7 +128,8 @@ func corpus() []string {
 		{"routes: [{name: a, match: {methods: [x]}, idempotent: {}}]", []string{"true", "false", "null", "1"}},
 		{"routes: [{name: a, match: {methods: [x]}, timeout: {}}]", durations},
 		{"routes: [{name: a, match: {methods: [x]}, {}}]", []string{
-			"retry: null", "retry: {budget: {min: 1}}", "retry: {budget: null}", "retry: {max_attempts: 6}", "mode: enforce", "overload: true", "circuit_breaker: {}", "connect_timeout: 1s",
+			"retry: null", "retry: {budget: {min: 1}}", "retry: {budget: null}", "retry: {max_attempts: 6}",
+			"mode: enforce", "overload: true", "circuit_breaker: {}", "connect_timeout: 1s",
 			"load_balancing: {}",
 			"failover: {}", "routes: []", "unknown: 1", "hedge: 1%", "hedge: 6%", "limits: {rate: 5}",
 		}},
