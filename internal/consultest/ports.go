@@ -71,3 +71,12 @@ func bindable(addr string) error {
 }
 
 func hostPort(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+// FreeAddr reserves an address of 127.0.0.1 for a child: it stays this process's, the child alive or not, until release.
+func FreeAddr() (addr string, release func(), err error) {
+	p, err := claimPorts()
+	if err != nil {
+		return "", nil, err
+	}
+	return p.addr(1), p.release, nil
+}
