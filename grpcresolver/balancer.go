@@ -1,0 +1,148 @@
+package grpcresolver
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/balancer/endpointsharding"
+	"google.golang.org/grpc/balancer/pickfirst"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/resolver"
+
+	"github.com/onehop-go/onehop/internal/engine"
+	"github.com/onehop-go/onehop/internal/health"
+)
+
+// balancerName is ours in service configs.
+const balancerName = "onehop"
+
+// defaultConfig chooses our balancer.
+const defaultConfig = `{"loadBalancingConfig":[{"` + balancerName + `":{}}]}`
+
+func init() { balancer.Register(balancerBuilder{}) }
+
+type balancerBuilder struct{}
+
+// Name implements balancer.Builder.
+func (balancerBuilder) Name() string { return balancerName }
+
+// Build implements balancer.Builder: a pick_first child for each endpoint, since an endpoint may have several addresses
+// (gRFC A61), and over them the choice that grpc-go's own policies make.
+func (balancerBuilder) Build(cc balancer.ClientConn, opts balancer.BuildOptions) balancer.Balancer {
+	b := &loadBalancer{ClientConn: cc, states: map[*health.Endpoint]connectivity.State{}}
+	b.Balancer = endpointsharding.NewBalancer(b, opts, balancer.Get(pickfirst.Name).Build, endpointsharding.Options{})
+	return b
+}
+
+// loadBalancer is endpointsharding with the picker replaced. What grpc-go learns of its connections it tells the upstream:
+// a connection that fails is a confirmed refusal, one that is ready a successful probe, so that no dials are made
+// beside grpc-go's.
+type loadBalancer struct {
+	balancer.ClientConn // of the parent: UpdateState is intercepted
+	balancer.Balancer   // the endpointsharding child
+
+	up     atomic.Pointer[engine.Upstream]
+	states map[*health.Endpoint]connectivity.State // as last told; UpdateState is called one at a time
+}
+
+type (
+	upstreamKey struct{} // in resolver.State.Attributes: *engine.Upstream
+	endpointKey struct{} // in resolver.Endpoint.Attributes: *health.Endpoint
+)
+
+// UpdateClientConnState implements balancer.Balancer.
+func (b *loadBalancer) UpdateClientConnState(s balancer.ClientConnState) error {
+	if up, ok := s.ResolverState.Attributes.Value(upstreamKey{}).(*engine.Upstream); ok {
+		b.up.Store(up)
+	}
+	s.ResolverState = pickfirst.EnableHealthListener(s.ResolverState)
+	s.BalancerConfig = nil // ours has nothing that pick_first would read
+	return b.Balancer.UpdateClientConnState(s)
+}
+
+// UpdateState takes the joint state of the children. endpointsharding calls it under its lock, one at a time.
+func (b *loadBalancer) UpdateState(s balancer.State) {
+	up := b.up.Load()
+	if up == nil { // another's resolver: balance in turns, as endpointsharding does
+		b.ClientConn.UpdateState(s)
+		return
+	}
+	children := endpointsharding.ChildStatesFromPicker(s.Picker)
+	b.tell(up, children)
+	switch {
+	case up.Context().Err() != nil:
+		s.Picker = failing{errClosed}
+	case s.ConnectivityState == connectivity.Ready:
+		s.Picker = readyPicker(up, children)
+	case s.ConnectivityState == connectivity.TransientFailure && len(children) > 0:
+		s.Picker = refusedPicker(up, children)
+	}
+	b.ClientConn.UpdateState(s)
+}
+
+func endpointOf(e resolver.Endpoint) *health.Endpoint {
+	h, _ := e.Attributes.Value(endpointKey{}).(*health.Endpoint)
+	return h
+}
+
+func readyPicker(up *engine.Upstream, children []endpointsharding.ChildState) *picker {
+	p := &picker{up: up, ready: make(map[*health.Endpoint]balancer.Picker, len(children))}
+	for _, c := range children {
+		if e := endpointOf(c.Endpoint); e != nil && c.State.ConnectivityState == connectivity.Ready {
+			p.ready[e] = c.State.Picker
+			p.list = append(p.list, e)
+		}
+	}
+	return p
+}
+
+func refusedPicker(up *engine.Upstream, children []endpointsharding.ChildState) *picker {
+	p := &picker{up: up, refused: make(map[*health.Endpoint]error, len(children))}
+	for _, c := range children {
+		if e := endpointOf(c.Endpoint); e != nil {
+			p.refused[e] = connectionError(c.State)
+			p.list = append(p.list, e)
+		}
+	}
+	return p
+}
+
+var errNotConnected = errors.New("no connection yet")
+
+// connectionError asks a failing child's picker what its connection met.
+func connectionError(s balancer.State) error {
+	if s.ConnectivityState == connectivity.TransientFailure && s.Picker != nil {
+		if _, err := s.Picker.Pick(balancer.PickInfo{Ctx: context.Background()}); err != nil {
+			return err
+		}
+	}
+	return errNotConnected
+}
+
+// tell passes on to the upstream which connections came and failed since the last time.
+func (b *loadBalancer) tell(up *engine.Upstream, children []endpointsharding.ChildState) {
+	now, next := health.Now(), make(map[*health.Endpoint]connectivity.State, len(children))
+	for _, c := range children {
+		e := endpointOf(c.Endpoint)
+		if e == nil {
+			continue
+		}
+		state := c.State.ConnectivityState
+		next[e] = state
+		if b.states[e] == state && state != connectivity.Idle {
+			continue
+		}
+		switch state {
+		case connectivity.Ready:
+			up.Set().Connected(now, e)
+		case connectivity.TransientFailure:
+			// What grpc.health.v1 says does not unwrap: the endpoint is there, and only not picked.
+			if err := connectionError(c.State); errors.Unwrap(err) != nil {
+				up.Set().Unreachable(now, e, err, redial(e.Addr()))
+			}
+		}
+	}
+	b.states = next
+}

@@ -1,0 +1,267 @@
+package grpcresolver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	pb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/status"
+
+	"github.com/onehop-go/onehop"
+	"github.com/onehop-go/onehop/policy"
+)
+
+func TestUnaryIsBalanced(t *testing.T) {
+	var l executions
+	a, b, c := startServer(t, &l), startServer(t, &l), startServer(t, &l)
+	p := fast()
+	p.LoadBalancing.Algorithm = policy.RoundRobin
+	hop, _ := hopTo(t, p, a.addr, b.addr, c.addr)
+	_, client := dial(t, hop)
+	waitReady(t, client, a, b, c)
+	before := []int{a.served(), b.served(), c.served()}
+	for i := range 300 {
+		if _, err := client.UnaryCall(call(t, fmt.Sprint("balanced", i)), &pb.SimpleRequest{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, s := range []*server{a, b, c} {
+		if got := s.served() - before[i]; got != 100 {
+			t.Errorf("%s served %d of 300 calls in turns", s.addr, got)
+		}
+	}
+}
+
+// waitReady calls until every server has answered once.
+func waitReady(t *testing.T, client pb.TestServiceClient, servers ...*server) {
+	t.Helper()
+	for slices.ContainsFunc(servers, func(s *server) bool { return s.served() == 0 }) {
+		if _, err := client.UnaryCall(call(t, "warm"), &pb.SimpleRequest{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestIdempotentIsRetriedElsewhere(t *testing.T) {
+	var l executions
+	bad, good := startServer(t, &l), startServer(t, &l)
+	bad.unary = func(context.Context, string, int) error { return status.Error(codes.Unavailable, "not now") }
+	hop, _ := hopTo(t, fast(), bad.addr, good.addr)
+	_, client := dial(t, hop)
+	for i := range 50 {
+		if _, err := client.UnaryCall(call(t, fmt.Sprint("i", i), onehop.Idempotent()), &pb.SimpleRequest{}); err != nil {
+			t.Fatal(i, err)
+		}
+	}
+	if bad.served() == 0 {
+		t.Error("the bad server was never asked: nothing was proved")
+	}
+}
+
+func TestNotIdempotentIsExecutedOnce(t *testing.T) {
+	var l executions
+	bad := startServer(t, &l)
+	bad.unary = func(context.Context, string, int) error { return status.Error(codes.Unavailable, "not now") }
+	hop, _ := hopTo(t, fast(), bad.addr)
+	_, client := dial(t, hop)
+	_, err := client.UnaryCall(call(t, "once"), &pb.SimpleRequest{})
+	if status.Code(err) != codes.Unavailable || status.Convert(err).Message() != "not now" {
+		t.Errorf("got %v, want the server's own status", err)
+	}
+	var e *onehop.Error
+	if errors.As(err, &e) {
+		t.Errorf("a server's status came as %v", e)
+	}
+	if l.of("once") != 1 {
+		t.Errorf("executed %d times", l.of("once"))
+	}
+}
+
+func TestNobodyListens(t *testing.T) {
+	var l executions
+	s := startServer(t, &l)
+	s.kill()
+	hop, _ := hopTo(t, fast(), s.addr)
+	_, client := dial(t, hop)
+	_, err := client.UnaryCall(call(t, "nobody"), &pb.SimpleRequest{})
+	var e *onehop.Error
+	if !errors.As(err, &e) || e.Reason != onehop.ReasonExhausted && e.Reason != onehop.ReasonBudget {
+		t.Fatalf("got %v", err)
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("%v does not say what the connection met", err)
+	}
+	if status.Code(err) != codes.Unavailable {
+		t.Errorf("code %v", status.Code(err))
+	}
+	if len(e.Attempts) == 0 || e.Attempts[0].Endpoint.Addr != s.addr || e.Attempts[0].Outcome != onehop.OutcomeRefused {
+		t.Errorf("attempts %+v", e.Attempts)
+	}
+}
+
+func TestNoEndpoint(t *testing.T) {
+	hop, _ := hopTo(t, fast())
+	_, client := dial(t, hop)
+	_, err := client.UnaryCall(call(t, "none"), &pb.SimpleRequest{})
+	if onehop.ReasonOf(err) != onehop.ReasonNoEndpoints || status.Code(err) != codes.Unavailable {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestKilledServerIsLeft(t *testing.T) {
+	var l executions
+	a, b, c := startServer(t, &l), startServer(t, &l), startServer(t, &l)
+	hop, _ := hopTo(t, fast(), a.addr, b.addr, c.addr)
+	_, client := dial(t, hop)
+	waitReady(t, client, a, b, c)
+	for i := range 200 {
+		if i == 50 {
+			b.kill()
+		}
+		if i == 120 {
+			b.start()
+		}
+		if _, err := client.UnaryCall(call(t, fmt.Sprint("k", i), onehop.Idempotent()), &pb.SimpleRequest{}); err != nil {
+			t.Fatal(i, err)
+		}
+	}
+}
+
+func TestDeadlineOfTheCaller(t *testing.T) {
+	var l executions
+	s := startServer(t, &l)
+	s.unary = func(ctx context.Context, _ string, _ int) error { <-ctx.Done(); return ctx.Err() }
+	hop, _ := hopTo(t, fast(), s.addr)
+	_, client := dial(t, hop)
+	ctx, cancel := context.WithTimeout(call(t, "late", onehop.Idempotent()), 50*time.Millisecond)
+	defer cancel()
+	_, err := client.UnaryCall(ctx, &pb.SimpleRequest{})
+	if status.Code(err) != codes.DeadlineExceeded || onehop.ReasonOf(err) != onehop.ReasonDeadline || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	if l.of("late") != 1 {
+		t.Errorf("executed %d times", l.of("late"))
+	}
+}
+
+func TestCancelOfTheCaller(t *testing.T) {
+	var l executions
+	s := startServer(t, &l)
+	ctx, cancel := context.WithCancel(call(t, "cancelled", onehop.Idempotent()))
+	s.unary = func(ctx context.Context, _ string, _ int) error { cancel(); <-ctx.Done(); return ctx.Err() }
+	hop, _ := hopTo(t, fast(), s.addr)
+	_, client := dial(t, hop)
+	_, err := client.UnaryCall(ctx, &pb.SimpleRequest{})
+	if status.Code(err) != codes.Canceled || onehop.ReasonOf(err) != onehop.ReasonCanceled {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAttemptTimeoutMovesOn(t *testing.T) {
+	var l executions
+	s := startServer(t, &l)
+	s.unary = func(ctx context.Context, _ string, n int) error {
+		if n == 1 {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		return nil
+	}
+	p := fast()
+	p.AttemptTimeout = 50 * time.Millisecond
+	hop, _ := hopTo(t, p, s.addr)
+	_, client := dial(t, hop)
+	if _, err := client.UnaryCall(call(t, "slow", onehop.Idempotent()), &pb.SimpleRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	if l.of("slow") != 2 {
+		t.Errorf("executed %d times", l.of("slow"))
+	}
+}
+
+func TestTimeoutOfThePolicy(t *testing.T) {
+	var l executions
+	s := startServer(t, &l)
+	s.unary = func(ctx context.Context, _ string, _ int) error { <-ctx.Done(); return ctx.Err() }
+	p := fast()
+	p.Timeout = 50 * time.Millisecond
+	hop, _ := hopTo(t, p, s.addr)
+	_, client := dial(t, hop)
+	_, err := client.UnaryCall(call(t, "over"), &pb.SimpleRequest{})
+	if status.Code(err) != codes.DeadlineExceeded || onehop.ReasonOf(err) != onehop.ReasonDeadline {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A backend that comes up after many attempt timeouts: an attempt that never got a pick is none.
+func TestWaitForReadyOutlastsAttemptTimeouts(t *testing.T) {
+	var l executions
+	s := startServer(t, &l)
+	s.kill()
+	p := fast()
+	p.AttemptTimeout = 20 * time.Millisecond
+	hop, _ := hopTo(t, p, s.addr)
+	_, client := dial(t, hop)
+	failed := make(chan error, 1)
+	go func() {
+		_, err := client.UnaryCall(call(t, "patient", onehop.Idempotent()), &pb.SimpleRequest{}, grpc.WaitForReady(true))
+		failed <- err
+	}()
+	for range 30 {
+		select {
+		case err := <-failed:
+			t.Fatalf("ended before the server was up: %v", err)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	s.start()
+	if err := <-failed; err != nil {
+		t.Fatal(err)
+	}
+	if l.of("patient") != 1 {
+		t.Errorf("executed %d times", l.of("patient"))
+	}
+}
+
+func TestCloseEndsCallsInFlight(t *testing.T) {
+	var l executions
+	s := startServer(t, &l)
+	begun := make(chan struct{})
+	s.unary = func(ctx context.Context, _ string, _ int) error { close(begun); <-ctx.Done(); return ctx.Err() }
+	hop, _ := hopTo(t, fast(), s.addr)
+	_, client := dial(t, hop)
+	go func() { <-begun; _ = hop.Close() }()
+	_, err := client.UnaryCall(call(t, "closing"), &pb.SimpleRequest{})
+	if onehop.ReasonOf(err) != onehop.ReasonClosed {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestCloseEndsCallsThatWait(t *testing.T) {
+	var l executions
+	s := startServer(t, &l)
+	s.kill()
+	hop, _ := hopTo(t, fast(), s.addr)
+	conn, client := dial(t, hop)
+	failed := make(chan error, 1)
+	go func() {
+		_, err := client.UnaryCall(call(t, "waiting"), &pb.SimpleRequest{}, grpc.WaitForReady(true))
+		failed <- err
+	}()
+	for conn.GetState().String() != "TRANSIENT_FAILURE" {
+		if !conn.WaitForStateChange(t.Context(), conn.GetState()) {
+			t.Fatal("never failed")
+		}
+	}
+	_ = hop.Close()
+	if err := <-failed; onehop.ReasonOf(err) != onehop.ReasonClosed {
+		t.Errorf("got %v", err)
+	}
+}
