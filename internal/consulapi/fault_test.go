@@ -166,7 +166,7 @@ func TestOverloadedConsulIsAskedLess(t *testing.T) {
 				t.Errorf("%d: believed %q", status, l.believed())
 			}
 			f.answerBy(nil)
-			time.Sleep(maxBackoff + maxBackoff/2)
+			time.Sleep(MaxBackoff + MaxBackoff/2)
 			if l.believed() != ids(1, 4) {
 				t.Errorf("%d: believed %q after it was over", status, l.believed())
 			}
@@ -297,7 +297,7 @@ func TestMalformedAnswersChangeNothing(t *testing.T) {
 				}
 				perSecond(t, f.asked(time.Time{}))
 				f.set("12", instances(1, 4))
-				time.Sleep(maxBackoff + maxBackoff/2)
+				time.Sleep(MaxBackoff + MaxBackoff/2)
 				if l.believed() != ids(1, 4) {
 					t.Errorf("believed %q after it was over", l.believed())
 				}
@@ -483,7 +483,7 @@ func TestMissingKeyIsReadTwice(t *testing.T) {
 		f.set("12", "")
 		time.Sleep(time.Minute)
 		f.answerBy(nil)
-		time.Sleep(maxBackoff + maxBackoff/2)
+		time.Sleep(MaxBackoff + MaxBackoff/2)
 		var got []string
 		for len(events) > 0 {
 			e := <-events

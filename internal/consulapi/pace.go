@@ -9,9 +9,11 @@ import (
 const (
 	minInterval = time.Second // between the requests of one watch in the long run
 	burst       = 2           // so that a confirming read goes at once
-	maxBackoff  = 15 * time.Second
 	maxRedial   = 2 * time.Second // nobody is troubled by dials to a closed port
 )
+
+// MaxBackoff is the longest pause after failures, without its jitter.
+const MaxBackoff = 15 * time.Second
 
 // pace decides when a watch may send. Pure: now and the random numbers in [0,1) are passed in. Not for concurrent use.
 type pace struct {
@@ -28,20 +30,24 @@ func (p *pace) take(now time.Time) time.Duration {
 
 func (p *pace) succeeded() { p.failures = 0 }
 
-// failed is the pause before the next request: the first within a second, since most faults are over at once, then
-// doubling from 1 s to 15 s, or to 2 s for an agent that does not answer, and up to half longer at random, so that the
-// clients of an agent that comes back do not ask together.
+// failed counts a failure and gives the pause before the next request.
 func (p *pace) failed(kind Kind, random float64) time.Duration {
 	p.failures++
-	if p.failures == 1 {
+	if kind == Unreachable {
+		return Backoff(p.failures, maxRedial, random)
+	}
+	return Backoff(p.failures, MaxBackoff, random)
+}
+
+// Backoff is the pause after so many failures in a row: after the first up to a second, since most faults are over at
+// once, then doubling from 1 s to limit, each up to half longer by random in [0,1), so that the clients of a server that
+// comes back do not ask together.
+func Backoff(failures int, limit time.Duration, random float64) time.Duration {
+	if failures <= 1 {
 		return time.Duration(random * float64(time.Second))
 	}
-	limit := maxBackoff
-	if kind == Unreachable {
-		limit = maxRedial
-	}
 	d := limit
-	if doublings := p.failures - 2; doublings < 4 {
+	if doublings := failures - 2; doublings < 10 {
 		d = min(limit, time.Second<<doublings)
 	}
 	return d + time.Duration(random*float64(d)/2)
