@@ -15,7 +15,7 @@ import (
 )
 
 // judgeResponse is what a response says about its endpoint, by its status and two headers.
-func judgeResponse(resp *http.Response, now time.Time) engine.Result {
+func judgeResponse(resp *http.Response, now func() time.Time) engine.Result {
 	r := engine.Result{Answer: true, Status: resp.StatusCode, Kind: engine.KindOfStatus(resp.StatusCode)}
 	switch resp.StatusCode {
 	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:
@@ -28,7 +28,7 @@ func judgeResponse(resp *http.Response, now time.Time) engine.Result {
 		return r
 	}
 	if r.Outcome != health.Failed {
-		r.Pause = retryAfter(resp.Header.Get("Retry-After"), now)
+		r.Pause = retryAfter(resp.Header.Get("Retry-After"), now())
 	}
 	r.Stop = resp.Header.Get("X-Envoy-Ratelimited") != ""
 	return r

@@ -33,6 +33,7 @@ type exchange struct {
 	stop   func() bool   // of the context.AfterFunc that ends an abandoned body
 	wire   atomic.Uint32 // what is known of the connection: see wire.go
 	h2c    bool          // a connection without TLS may speak HTTP/2
+	traced bool          // the caller has a trace of its own
 	over   atomic.Bool   // the second end has come
 }
 
@@ -51,12 +52,42 @@ func exchangeOf(ctx context.Context) *exchange {
 	return x
 }
 
-// Value is the context's, and finds the exchange itself.
+// Value is the context's, and finds the exchange itself and its trace.
 func (x *exchange) Value(key any) any {
-	if key == (exchangeKey{}) {
+	switch {
+	case key == traceKey && !x.traced:
+		return &x.trace
+	case key == exchangeKey{}:
 		return x
 	}
 	return x.Context.Value(key)
+}
+
+// traceKey is under what httptrace keeps a trace in a context. An exchange is its own context and answers for the key
+// itself: that saves httptrace.WithClientTrace's context, an allocation and 5 % of what a call costs.
+var traceKey = findTraceKey()
+
+func findTraceKey() (key any) {
+	httptrace.ContextClientTrace(keyFinder{context.Background(), &key})
+	return key
+}
+
+type keyFinder struct {
+	context.Context
+	key *any
+}
+
+func (f keyFinder) Value(key any) any {
+	*f.key = key
+	return nil
+}
+
+// traceContext is the request's context. A trace of the caller's own, or of an instrumenting wrapper, hears all as well.
+func (x *exchange) traceContext() context.Context {
+	if x.traced = traceKey == nil || httptrace.ContextClientTrace(x.Context) != nil; x.traced {
+		return httptrace.WithClientTrace(x, &x.trace)
+	}
+	return x
 }
 
 // Deadline of the request is the earlier of the caller's and the policy's.
@@ -111,7 +142,7 @@ func (x *exchange) prepare(ctx context.Context) error {
 	if x.clock != nil {
 		x.clock.start(x)
 	}
-	x.req = *x.call.req.WithContext(httptrace.WithClientTrace(x, &x.trace))
+	x.req = *x.call.req.WithContext(x.traceContext())
 	if sent := x.call.sent.Load(); sent > 0 { // what was never sent, nobody downstream has seen
 		x.req.Header = x.req.Header.Clone()
 		x.req.Header.Set(attemptCount, strconv.Itoa(int(sent)+1))
@@ -159,7 +190,7 @@ var errBodySpent = errors.New("httpclient: the request's body was read and has n
 
 // answered is the first end of an attempt that got a response.
 func (x *exchange) answered() engine.Result {
-	r := judgeResponse(x.resp, time.Now())
+	r := judgeResponse(x.resp, time.Now)
 	return x.call.transport.reclassify(r, x.resp, nil)
 }
 

@@ -62,16 +62,14 @@ type call struct {
 	engine.Call
 	transport *Transport
 	req       *http.Request         // the caller's: never modified
+	local     atomic.Pointer[error] // the caller's own fault: net/http explains it
 	sent      atomic.Int32          // attempts of which a server may have seen something
 	begun     bool                  // first is taken
 	timed     bool                  // the policy sets a time
-	local     atomic.Pointer[error] // the caller's own fault: net/http explains it
-
-	mu       sync.Mutex // the two below
-	bodyUsed bool       // an attempt has had the caller's body
-	upload   *upload    // the last attempt's body, where it is watched
-
-	first exchange
+	bodyUsed  bool                  // an attempt has had the caller's body; under mu
+	mu        sync.Mutex
+	upload    *upload // the last attempt's body, where it is watched; under mu
+	first     exchange
 }
 
 // timedCall is a call under a policy that sets times, again in one allocation.

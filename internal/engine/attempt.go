@@ -12,24 +12,26 @@ import (
 // Begun and End.
 type State struct {
 	Number   int           // of the tries of this call; 1 is the first
-	Hedge    bool          // made beside another that is still under way
 	Deadline time.Duration // instant at which the call's time is over; 0: the caller's own deadline only
 	Timeout  time.Duration // of this attempt; 0: none
+	Hedge    bool          // made beside another that is still under way
+
+	// The small fields stand together: a call is paid by its bytes.
+	outcome health.Outcome
+	begun   bool
+	answer  bool        // what the caller got
+	settled atomic.Bool // of a race: it has delivered, or lost
+	ended   atomic.Bool
 
 	call     *Call
 	tried    []*health.Endpoint // of the call, when the attempt was made
 	endpoint atomic.Pointer[health.Endpoint]
 	start    time.Duration // of the pick
 	latency  time.Duration
-	outcome  health.Outcome
 	err      error
 	probe    func(health.Outcome)
-	ctx      context.Context // of the hooks
-	begun    bool
-	ended    atomic.Bool
-	settled  atomic.Bool             // of a race: it has delivered, or lost
+	ctx      context.Context         // of the hooks
 	cancel   context.CancelCauseFunc // of a race; nil: none was run
-	answer   bool                    // what the caller got
 }
 
 // Core returns s itself: embedding it makes that part of an Attempt.
