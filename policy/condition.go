@@ -54,7 +54,7 @@ func unknownCondition(d *decoder, n *yaml.Node) string {
 	if n.Tag != "!!str" || slices.Contains(conditions, n.Value) || statusForm.matches(n.Value) {
 		return ""
 	}
-	meant := d.suggest(n.Value, conditions)
+	meant := d.suggest(n.Value, func() []string { return conditions })
 	if meant == "" {
 		meant = ": " + wantCondition
 	}

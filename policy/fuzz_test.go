@@ -16,7 +16,7 @@ func hostile(k int) map[string]string {
 		"dashes": strings.Repeat("- ", k/2), "questions": strings.Repeat("? ", k/2), "braces": strings.Repeat("{a: ", k/4),
 		"comments": strings.Repeat("a: 1 #x\n", k/8), "same": strings.Repeat("a:\n", k/3), "colons": strings.Repeat(":", k),
 		"commas": "[" + strings.Repeat("a,", k/2-1), "anchors": strings.Repeat("&a ", k/3), "documents": strings.Repeat("---\n", k/4),
-		"blocks": blocks.String(), "fields": manyFields(k/13), "line": "{" + strings.ReplaceAll(manyFields(k/13), "\n", ", ") + "a: 1}",
+		"blocks": blocks.String(), "fields": manyFields(k / 13), "line": "{" + strings.ReplaceAll(manyFields(k/13), "\n", ", ") + "a: 1}",
 		"routes": "routes: [" + strings.Repeat("{},", k/3-10) + "]", "conditions": "retry: {when: [" + strings.Repeat("resett,", k/7-10) + "]}",
 		"key": strings.Repeat("k", k/2) + ": {" + strings.Repeat("a: 1,", k/10-10) + "}",
 	}

@@ -91,6 +91,7 @@ func (w *watched) problem(timeout time.Duration, want string) error {
 }
 
 func TestKV(t *testing.T) {
+	t.Parallel()
 	agent := consultest.Start(t)
 	watch := func(t *testing.T) *watched {
 		t.Helper()
@@ -220,6 +221,7 @@ func TestKVWrongSettings(t *testing.T) {
 }
 
 func TestKVOutlivesConsul(t *testing.T) {
+	t.Parallel()
 	agent := consultest.Start(t, consultest.WithOwn(), consultest.WithDataDir(t.TempDir()))
 	w := watchKV(t, agent, agent.Agent(), "onehop/policy")
 	w.revision(0)
@@ -237,6 +239,7 @@ func TestKVOutlivesConsul(t *testing.T) {
 
 // A token that is lost (403) changes nothing, where a deleted key (404) publishes the layer under it.
 func TestKVTokenLost(t *testing.T) {
+	t.Parallel()
 	agent := consultest.Start(t, consultest.WithACL())
 	agent.Do(t, "PUT", "/v1/acl/policy", map[string]string{"Name": "policies", "Rules": `key_prefix "onehop/policy/" { policy = "read" }`})
 	accessor, secret := newToken(t, agent)

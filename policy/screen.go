@@ -149,7 +149,7 @@ func (d *decoder) screen(n *yaml.Node, path string, depth int) {
 
 func (d *decoder) screenMapping(n *yaml.Node, path string, depth int) {
 	seen := make(map[string]*yaml.Node, len(n.Content)/2)
-	for i := 0; i+1 < len(n.Content); i += 2 {
+	for i := 0; i+1 < len(n.Content) && len(d.problems) <= maxProblems; i += 2 { // beyond, nothing is told
 		key, value := n.Content[i], n.Content[i+1]
 		switch first, twice := seen[key.Value]; {
 		case key.Kind != yaml.ScalarNode:

@@ -107,7 +107,7 @@ func (o object[T]) readOthers(d *decoder, n *yaml.Node, path string) {
 		case slices.Contains(o.elsewhere, key.Value):
 			d.refuse(key, join(path, key.Value), "belongs to the upstream, not to a route: move it to the top of the document")
 		default:
-			d.warn(key, join(path, key.Value), "unknown field, not applied"+d.suggest(key.Value, o.candidates()))
+			d.warn(key, join(path, key.Value), "unknown field, not applied"+d.suggest(key.Value, o.candidates))
 			d.partial[path] = d.partial[path] || o.whole
 		}
 	}

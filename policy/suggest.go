@@ -40,11 +40,11 @@ func suggest(word string, candidates []string) string {
 }
 
 // suggest is the function of that name, and "" when there is no room for the warning: a document may be full of such words.
-func (d *decoder) suggest(word string, candidates []string) string {
+func (d *decoder) suggest(word string, candidates func() []string) string {
 	if len(d.warnings) > maxProblems {
 		return ""
 	}
-	return suggest(word, candidates)
+	return suggest(word, candidates())
 }
 
 // bare is a word without case and separators: maxAttempts, max-attempts and max_attempts are one.
