@@ -189,3 +189,11 @@ func TestWithoutConsulAndCacheTheErrorNamesConsul(t *testing.T) {
 		t.Errorf("got %v; want unresolved, with the service and %s", err, agent)
 	}
 }
+
+func TestAnUnknownServiceFailsAtOnce(t *testing.T) {
+	hop := newClient(t, policy.Default(), nil)
+	_, err := httpclient.New(hop).Get("http://pya/v1") //nolint:bodyclose // there is none
+	if onehop.ReasonOf(err) != onehop.ReasonNoEndpoints || !contains(err, "pya") {
+		t.Errorf("got %v; want no_endpoints", err)
+	}
+}

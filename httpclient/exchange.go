@@ -105,7 +105,7 @@ func (x *exchange) Deadline() (time.Time, bool) {
 // Send implements engine.Attempt.
 func (x *exchange) Send(ctx context.Context) engine.Result {
 	if !x.Pick(nil) {
-		return engine.Result{NoPick: true}
+		return engine.Result{}
 	}
 	ctx = x.Begun(ctx)
 	if err := x.prepare(ctx); err != nil {

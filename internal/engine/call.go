@@ -29,7 +29,7 @@ type Call struct {
 	deadline time.Duration // instant; 0: none but the caller's
 	attempts int           // that count: on the wire, or made like them
 	tries    int           // all
-	moved    int           // tries that moved on unsent
+	moved    int           // what tries that moved on unsent have cost
 	tried    []*health.Endpoint
 	records  []Record
 	backoff  *backoff.ExponentialBackOff // nil until the first failure
