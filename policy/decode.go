@@ -24,6 +24,9 @@ const maxProblems = 64
 //
 // The error is a Problems with all that is wrong, 64 at most, each with its place. The warnings come back with an error
 // too. Parse takes time linear in the document, of which it reads 64 KiB at most, and never panics.
+//
+// JSON is read as the YAML that it nearly is: two of its escapes in strings, \/ and surrogate pairs (\ud83d\ude00), are
+// refused, in their place.
 func Parse(document []byte, base Policy) (p Policy, warnings Problems, err error) {
 	d := newDecoder()
 	if len(document) <= maxDocument { // of what is too large nothing is shown

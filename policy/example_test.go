@@ -1,7 +1,13 @@
 package policy_test
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
 
 	"github.com/onehop-go/onehop/policy"
 )
@@ -36,4 +42,131 @@ func ExampleProblems() {
 	// 3:8: hedge: 20% is out of range: from 0% to 5%
 	//     hedge: 20%
 	//            ^
+}
+
+// Policies in code start from Default; a Route from the Settings of its Policy.
+func ExampleStatic() {
+	p := policy.Default()
+	p.Timeout = 2 * time.Second
+	reserve := policy.Route{
+		Name: "reserve", Match: policy.Match{GRPC: "inventory.v1.Stock/Reserve"}, Idempotent: true, Settings: p.Settings,
+	}
+	reserve.AttemptTimeout = 200 * time.Millisecond
+	p.Routes = []policy.Route{reserve}
+
+	policy.Static{"inventory": p}.Watch(context.Background(), "inventory", func(r policy.Revision, err error) {
+		fmt.Println(r.Policy.Timeout, r.Policy.Routes[0].AttemptTimeout, err)
+	})
+	// Output: 2s 200ms <nil>
+}
+
+// An invalid Policy says all that is wrong with it.
+func ExamplePolicy_Validate() {
+	p := policy.Default()
+	p.Timeout, p.AttemptTimeout = time.Second, 2*time.Second
+	p.Hedge = 0.2
+	fmt.Println(p.Validate())
+	// Output:
+	// 2 problems
+	// hedge: 20% is out of range: from 0% to 5%
+	// attempt_timeout: 2s is not below timeout, 1s
+}
+
+const manual = "../docs/policy.md"
+
+// Every field of the document has its row in the manual, with the default it really has.
+func TestManualNamesEveryField(t *testing.T) {
+	rows := map[string]string{} // default by path
+	for line := range strings.Lines(read(t, manual)) {
+		if cells := strings.Split(line, " | "); len(cells) >= 4 && strings.HasPrefix(line, "| `") {
+			rows[strings.Trim(cells[0], "| `")] = cells[2]
+		}
+	}
+	var schema, defaults map[string]any
+	unmarshal(t, policy.Schema(), &schema)
+	text, err := policy.Default().MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	unmarshal(t, text, &defaults)
+
+	eachField("", schema, func(path string) {
+		row, found := rows[path]
+		if inRoute, ok := strings.CutPrefix(path, "routes[]."); ok && !found {
+			_, found = rows[inRoute] // what a route may override is explained once
+		}
+		if !found {
+			t.Errorf("%s has no row for %s", manual, path)
+		}
+		want, ok := valueAt(defaults, path)
+		if ok && strings.ReplaceAll(row, ",", "") != fmt.Sprint(want) {
+			t.Errorf("%s: the default of %s is %v, and the row says %s", manual, path, want, row)
+		}
+	})
+}
+
+// The documents of the manual parse without a warning, and the whole one is the defaults.
+func TestManualDocuments(t *testing.T) {
+	blocks := strings.Split(read(t, manual), "\n```yaml\n")[1:]
+	for i, b := range blocks {
+		b, _, _ = strings.Cut(b, "```")
+		base := policy.Default()
+		if i == 0 {
+			base = policy.Policy{}
+		}
+		p, warnings, err := policy.Parse([]byte(b), base)
+		if err != nil || len(warnings) > 0 {
+			t.Errorf("%v %v\n%s", err, warnings, b)
+		}
+		if i == 0 && !p.Equal(policy.Default()) {
+			t.Errorf("the whole document of %s is not the default: %+v", manual, p)
+		}
+	}
+	if len(blocks) < 2 {
+		t.Errorf("%s has %d documents, want the whole one and examples", manual, len(blocks))
+	}
+}
+
+// eachField calls f with the path of each field that holds a value.
+func eachField(path string, schema map[string]any, f func(path string)) {
+	properties, isObject := schema["properties"].(map[string]any)
+	for name, s := range properties {
+		if sub, ok := s.(map[string]any); ok { // false: not allowed here
+			eachField(strings.TrimPrefix(path+"."+name, "."), sub, f)
+		}
+	}
+	if isObject {
+		return
+	}
+	f(path)
+	if items, ok := schema["items"].(map[string]any); ok && items["properties"] != nil {
+		eachField(path+"[]", items, f)
+	}
+}
+
+func valueAt(document map[string]any, path string) (any, bool) {
+	for {
+		name, rest, more := strings.Cut(path, ".")
+		v, ok := document[name]
+		if !ok || !more {
+			return v, ok
+		}
+		document, path = v.(map[string]any), rest
+	}
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func unmarshal(t *testing.T, text []byte, into any) {
+	t.Helper()
+	if err := json.Unmarshal(text, into); err != nil {
+		t.Fatal(err)
+	}
 }
