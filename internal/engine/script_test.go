@@ -132,6 +132,7 @@ var (
 	serverError = step{Result: Result{Outcome: health.Failed, Answer: true, Status: 500, Kind: ServerError}, take: 10 * time.Millisecond}
 	reset       = step{Result: Result{Outcome: health.Failed, Kind: Reset, Err: errReset}, take: 10 * time.Millisecond}
 	refused     = step{Result: Result{Outcome: health.Refused, Unsent: true, Kind: Unavailable, Err: errRefused}}
+	unconnected = step{Result: Result{Outcome: health.Failed, Unsent: true, Kind: Unavailable, Err: errRefused}}
 	hangs       = step{take: 24 * time.Hour}
 
 	errReset   = errors.New("connection reset")
