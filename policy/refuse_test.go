@@ -123,7 +123,7 @@ func TestRefused(t *testing.T) {
 		{"a: 1\n b: 2", "2:5: is no YAML or JSON here: mapping values are not allowed in this context"},
 		{`{"timeout": "1s"`, "1:16: is no YAML or JSON here: did not find expected ',' or '}'"},
 		{"a: \"\\q\"", "1:7: is no YAML or JSON here: found unknown escape character"},
-		{`{"a": "\/v1"}`, "1:9: is no YAML or JSON here: found unknown escape character"},
+		{`{"a": "\/v1"}`, "1:11: is no YAML or JSON here: found unknown escape character"},
 		{"a: \x07", "1:4: is no YAML or JSON here: control characters are not allowed"},
 	}
 	for _, row := range rows {

@@ -88,7 +88,7 @@ func parseYAML(document []byte) (tree []*yaml.Node, err error) {
 }
 
 // readUntilError returns what the YAML parser reads of a document before it gives up. The parser tells a line at most,
-// and not always the right one; but it reads little ahead, so given one byte at a time it stops where the error is.
+// and not always the right one; but it reads a few characters ahead at most, so given one byte at a time it stops by the error.
 func readUntilError(document []byte) []byte {
 	r := &byteByByte{rest: document}
 	defer func() { _ = recover() }() // as parseYAML
