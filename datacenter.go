@@ -22,6 +22,7 @@ type datacenter struct {
 	critical int    // weight of those listed and not passing
 	empty    string // why there is nobody, for people
 	seen     string // the datacenter its endpoints name
+	held     map[membership.Key]bool
 }
 
 // take applies a snapshot.
@@ -48,6 +49,23 @@ func (d *datacenter) name() string {
 
 func (d *datacenter) refused(now time.Time, e *health.Endpoint) bool {
 	return d.members.Refused(now, membership.KeyOf(*e.Info()))
+}
+
+// newlyHeld is who is held since the last call of it: lost by discovery, and called until proven dead.
+func (d *datacenter) newlyHeld() (lost []resolver.Endpoint) {
+	held := map[membership.Key]bool{}
+	for _, m := range d.members.Members() {
+		if !m.Held {
+			continue
+		}
+		k := membership.KeyOf(m.Endpoint)
+		held[k] = true
+		if !d.held[k] {
+			lost = append(lost, m.Endpoint)
+		}
+	}
+	d.held = held
+	return lost
 }
 
 // tier is the members of this client's subset.

@@ -27,7 +27,7 @@ type Call struct {
 type Decision struct {
 	Target   resolver.Target
 	Endpoint resolver.Endpoint // zero unless it is about one
-	Action   string            // "retry", "hedge", "refuse", "open", "close", "hold", "drain"
+	Action   string            // "retry", "hedge", "refuse", "open", "close", "hold", "drain", "inject_delay", "inject_abort"
 	Reason   Reason            // of a refusal, or of a retry not made; else ""
 	Applied  bool              // false in observe mode
 }
@@ -80,11 +80,7 @@ func hooksOf(observers []Observer) *engine.Hooks {
 			}
 		},
 		Decided: func(ctx context.Context, d engine.Decision) {
-			for _, o := range observers {
-				if o.Decided != nil {
-					o.Decided(ctx, decisionOf(d))
-				}
-			}
+			tellDecided(ctx, observers, decisionOf(d))
 		},
 	}
 }
@@ -102,6 +98,14 @@ func decisionOf(d engine.Decision) Decision {
 		p.Endpoint = *d.Endpoint.Info()
 	}
 	return p
+}
+
+func tellDecided(ctx context.Context, observers []Observer, d Decision) {
+	for _, o := range observers {
+		if o.Decided != nil {
+			o.Decided(ctx, d)
+		}
+	}
 }
 
 func tellResolved(ctx context.Context, observers []Observer, t resolver.Target, s resolver.Snapshot, err error) {

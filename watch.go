@@ -100,21 +100,31 @@ func (w *watched) any(f func(*datacenter) bool) bool {
 	return yes
 }
 
-// apply changes the membership and puts the outcome in force.
+// apply changes the membership, puts the outcome in force and tells of those who are held from now on.
 func (w *watched) apply(change func(now time.Time) bool) {
+	for _, e := range w.change(change) {
+		w.said.warn(w.client.logger, "onehop: most instances vanished at once; the lost are still called while they answer",
+			"target", w.target.String(), "endpoint", e.Addr)
+		tellDecided(w.client.ctx, w.client.observers, Decision{Target: w.target, Endpoint: e, Action: "hold", Applied: true})
+	}
+}
+
+func (w *watched) change(change func(now time.Time) bool) (held []resolver.Endpoint) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.client.ctx.Err() != nil {
-		return
+		return nil
 	}
 	if change(time.Now()) && w.places[0].known {
 		tiers := make([]health.Tier, len(w.places))
 		for i, d := range w.places {
 			tiers[i] = d.tier(w.client.seed, w.subset)
+			held = append(held, d.newlyHeld()...)
 		}
 		w.live.Update(w.places[0].empty, tiers...)
 	}
 	w.schedule()
+	return held
 }
 
 // schedule sets the timer for the next held endpoint whose time is up. Under mu.
@@ -192,9 +202,8 @@ func (w *watched) told(e *health.Endpoint, c health.Change) {
 	if c == health.Opened {
 		w.said.warn(w.client.logger, "onehop: endpoint avoided: its breaker opened", "target", w.target.String(), "endpoint", e.Addr())
 	}
-	if h := w.client.hooks; h != nil && h.Decided != nil {
-		h.Decided(w.client.ctx, engine.Decision{Target: w.target, Endpoint: e, Action: actions[c], Applied: true})
-	}
+	applied := c == health.Drained || w.live.Policy().Mode == policy.Enforce
+	tellDecided(w.client.ctx, w.client.observers, Decision{Target: w.target, Endpoint: *e.Info(), Action: actions[c], Applied: applied})
 }
 
 // newSeed differs between clients, so that their subsets do.

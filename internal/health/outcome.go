@@ -42,9 +42,9 @@ var outcomes = [...]string{OK: "ok", Refused: "refused", Failed: "failed", Overl
 // String is the outcome's public name.
 func (o Outcome) String() string { return outcomes[o] }
 
-// ParseOutcome reads a public name; false: it is none.
+// ParseOutcome reads the public name of an outcome that a caller's rule may give; false: it is none.
 func ParseOutcome(name string) (Outcome, bool) {
-	for o, s := range outcomes {
+	for o, s := range outcomes[:Injected] {
 		if s == name {
 			return Outcome(o), true
 		}
