@@ -67,6 +67,7 @@ func (l *link) find(target string) *lookup {
 	if err != nil {
 		return &lookup{err: invalid(err)}
 	}
+	warnIgnored(bridge.Logger(l.hop), target)
 	up, err := bridge.Upstream(l.hop, t)
 	return &lookup{up: up, err: err}
 }

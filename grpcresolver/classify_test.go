@@ -1,0 +1,124 @@
+package grpcresolver
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/onehop-go/onehop/internal/engine"
+	"github.com/onehop-go/onehop/internal/health"
+)
+
+// trailersOnly is the end of an attempt by a trailers-only answer, the only one that gRFC A6 lets be followed by another.
+func trailersOnly(more ...string) balancer.DoneInfo {
+	return balancer.DoneInfo{BytesSent: true, BytesReceived: true, Trailer: metadata.Join(metadata.Pairs(more...), metadata.Pairs("content-type", "application/grpc"))}
+}
+
+func TestClassify(t *testing.T) {
+	answer := func(code codes.Code, info balancer.DoneInfo) facts {
+		return facts{err: status.Error(code, ""), picked: true, sent: true, info: info}
+	}
+	broken := balancer.DoneInfo{BytesSent: true}
+	committed := balancer.DoneInfo{BytesSent: true, BytesReceived: true}
+	refused := fmt.Errorf("transport: %w", &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)})
+	full := fmt.Errorf("transport: %w", &net.OpError{Op: "dial", Err: os.NewSyscallError("socket", syscall.EMFILE)})
+	slow := fmt.Errorf("transport: %w", &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded})
+	const sorry = engine.ServerError
+	for name, c := range map[string]struct {
+		facts facts
+		want  engine.Result
+	}{
+		"UNAVAILABLE":                      {answer(codes.Unavailable, trailersOnly()), engine.Result{Outcome: health.Failed, Answer: true, Kind: engine.Unavailable}},
+		"INTERNAL":                         {answer(codes.Internal, trailersOnly()), engine.Result{Outcome: health.Failed, Answer: true, Kind: sorry}},
+		"UNKNOWN":                          {answer(codes.Unknown, trailersOnly()), engine.Result{Outcome: health.Failed, Answer: true, Kind: sorry}},
+		"DATA_LOSS":                        {answer(codes.DataLoss, trailersOnly()), engine.Result{Outcome: health.Failed, Answer: true, Kind: sorry}},
+		"RESOURCE_EXHAUSTED":               {answer(codes.ResourceExhausted, trailersOnly()), engine.Result{Outcome: health.Pushback, Answer: true}},
+		"an application's code":            {answer(codes.NotFound, trailersOnly()), engine.Result{Outcome: health.OK, Answer: true}},
+		"DEADLINE_EXCEEDED of the server":  {answer(codes.DeadlineExceeded, trailersOnly()), engine.Result{Outcome: health.OK, Answer: true}},
+		"after headers: committed":         {answer(codes.Unavailable, committed), engine.Result{Outcome: health.Failed, Answer: true, Kind: engine.Unavailable, Stop: true}},
+		"connection broken before answer":  {answer(codes.Unavailable, broken), engine.Result{Outcome: health.Failed, Kind: engine.Unavailable | engine.Reset}},
+		"stream reset before answer":       {answer(codes.Internal, broken), engine.Result{Outcome: health.Failed, Kind: sorry | engine.Reset}},
+		"message too large for this side":  {answer(codes.ResourceExhausted, broken), engine.Result{Outcome: health.Ignored, Answer: true, Kind: engine.Reset}},
+		"pushback of 30 ms":                {answer(codes.Unavailable, trailersOnly("grpc-retry-pushback-ms", "30")), engine.Result{Outcome: health.Failed, Answer: true, Kind: engine.Unavailable, Pause: 30 * time.Millisecond}},
+		"pushback of 0":                    {answer(codes.Unavailable, trailersOnly("grpc-retry-pushback-ms", "0")), engine.Result{Outcome: health.Failed, Answer: true, Kind: engine.Unavailable}},
+		"negative pushback: never":         {answer(codes.Unavailable, trailersOnly("grpc-retry-pushback-ms", "-1")), engine.Result{Outcome: health.Failed, Answer: true, Kind: engine.Unavailable, Stop: true}},
+		"unreadable pushback: never":       {answer(codes.Unavailable, trailersOnly("grpc-retry-pushback-ms", "soon")), engine.Result{Outcome: health.Failed, Answer: true, Kind: engine.Unavailable, Stop: true}},
+		"two pushbacks: never":             {answer(codes.Unavailable, trailersOnly("grpc-retry-pushback-ms", "1", "grpc-retry-pushback-ms", "2")), engine.Result{Outcome: health.Failed, Answer: true, Kind: engine.Unavailable, Stop: true}},
+		"Envoy's rate limit: never":        {answer(codes.Unavailable, trailersOnly("x-envoy-ratelimited", "true")), engine.Result{Outcome: health.Failed, Answer: true, Kind: engine.Unavailable, Stop: true}},
+		"connection refused":               {facts{picked: true, refused: refused}, engine.Result{Outcome: health.Refused, Unsent: true, Kind: engine.Unavailable}},
+		"dial timed out":                   {facts{picked: true, refused: slow}, engine.Result{Outcome: health.Failed, Unsent: true, Kind: engine.Unavailable}},
+		"out of file descriptors":          {facts{picked: true, refused: full}, engine.Result{Outcome: health.Ignored, Unsent: true, Kind: engine.Unavailable}},
+		"dropped before it was written":    {facts{picked: true, err: errUnprocessed}, engine.Result{Outcome: health.Ignored, Unsent: true, Kind: engine.Unavailable}},
+		"credentials of this side":         {facts{picked: true, err: status.Error(codes.Unauthenticated, "")}, engine.Result{Outcome: health.Ignored, Answer: true, Stop: true}},
+		"bad metadata":                     {facts{err: status.Error(codes.Internal, "")}, engine.Result{Outcome: health.Ignored, Answer: true, Stop: true}},
+		"a request that cannot be encoded": {facts{picked: true, sent: true, local: true, err: status.Error(codes.Internal, ""), info: broken}, engine.Result{Outcome: health.Ignored, Answer: true, Stop: true}},
+		"the cap, after a refused stream":  {facts{picked: true, sent: true, capped: true, err: status.Error(codes.Unavailable, ""), info: broken}, engine.Result{Outcome: health.Failed, Kind: engine.Unavailable | engine.Reset, Stop: true}},
+		"the cap, before anything":         {facts{capped: true, err: status.Error(codes.Unavailable, "")}, engine.Result{Outcome: health.Ignored, Answer: true, Stop: true}},
+	} {
+		got := classify(c.facts)
+		if c.facts.refused == nil {
+			c.want.Code = uint32(status.Code(c.facts.err))
+		}
+		got.Err, got.Redial = nil, nil
+		if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", c.want) {
+			t.Errorf("%s:\ngot  %+v\nwant %+v", name, got, c.want)
+		}
+	}
+}
+
+func TestCodesOfErrors(t *testing.T) {
+	for err, want := range map[error]codes.Code{
+		engine.ErrAttemptTimeout:                              codes.DeadlineExceeded,
+		status.Error(codes.Internal, ""):                      codes.Internal,
+		errors.New("anything"):                                codes.Unavailable,
+		&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}: codes.Unavailable,
+	} {
+		if got := codeOf(err); got != want {
+			t.Errorf("%v: %v, want %v", err, got, want)
+		}
+	}
+}
+
+func TestReportOfAnAttemptAlone(t *testing.T) {
+	end := func(code codes.Code, info balancer.DoneInfo) balancer.DoneInfo {
+		info.Err = status.Error(code, "")
+		return info
+	}
+	sent := balancer.DoneInfo{BytesSent: true}
+	for name, c := range map[string]struct {
+		info balancer.DoneInfo
+		took time.Duration
+		want health.Outcome
+	}{
+		"ok":                         {balancer.DoneInfo{BytesSent: true, BytesReceived: true}, time.Millisecond, health.OK},
+		"caller cancelled":           {end(codes.Canceled, sent), time.Millisecond, health.Ignored},
+		"caller's short deadline":    {end(codes.DeadlineExceeded, sent), 50 * time.Millisecond, health.Ignored},
+		"caller's generous deadline": {end(codes.DeadlineExceeded, sent), 2 * time.Second, health.Failed},
+		"server's UNAVAILABLE":       {end(codes.Unavailable, trailersOnly()), time.Millisecond, health.Failed},
+	} {
+		if r := alone(c.info, time.Hour, time.Hour+c.took, time.Millisecond, true); r.Outcome != c.want {
+			t.Errorf("%s: %v", name, r.Outcome)
+		}
+	}
+}
+
+func FuzzPushback(f *testing.F) {
+	f.Add("30")
+	f.Add("-1")
+	f.Add("99999999999999999999")
+	f.Fuzz(func(t *testing.T, value string) {
+		stop, pause := pushback(metadata.MD{"grpc-retry-pushback-ms": {value}})
+		if pause < 0 || stop && pause != 0 {
+			t.Errorf("%q: %v %v", value, stop, pause)
+		}
+	})
+}
