@@ -68,7 +68,11 @@ type shot struct {
 	timedOut bool
 }
 
-func (s *shot) good() bool { return s.r.Outcome == health.OK && s.r.Answer }
+// good says that the caller should have this answer. One that speaks well of its endpoint may still be named by the
+// route's `when`: gRPC's ABORTED.
+func (c *Call) good(s *shot) bool {
+	return s.r.Outcome == health.OK && s.r.Answer && !c.rule.when.match(&s.r)
+}
 
 // shoot makes one attempt and lets health, latency and budget learn of it.
 func (c *Call) shoot(ctx context.Context, a Attempt) shot {
@@ -96,7 +100,7 @@ func (c *Call) race(ctx context.Context, p Protocol, a Attempt, delay time.Durat
 			r.hedge(ctx, p, a)
 		case s := <-r.results:
 			r.forget(s.a)
-			if s.good() || !c.repeatable(ctx, &s.r) || len(r.under) == 0 && !r.hedge(ctx, p, a) {
+			if c.good(&s) || !c.repeatable(ctx, &s.r) || len(r.under) == 0 && !r.hedge(ctx, p, a) {
 				r.cancel()
 				return s
 			}

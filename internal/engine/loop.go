@@ -37,7 +37,7 @@ func (c *Call) Run(ctx context.Context, u *Upstream, p Protocol) error {
 func (c *Call) loop(ctx context.Context, p Protocol) *Failure {
 	for {
 		s := c.attempt(ctx, p)
-		if s.good() {
+		if c.good(&s) {
 			c.answer(&s)
 			return nil
 		}
