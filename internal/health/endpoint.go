@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,17 +13,20 @@ import (
 // Endpoint is one address of an upstream and what its attempts told. It survives snapshots by identity: address and
 // id. Safe for concurrent use.
 type Endpoint struct {
-	info     atomic.Pointer[resolver.Endpoint]
-	tier     int // of its datacenter: 0 the own
+	// First what a pick reads, in one cache line: of two endpoints drawn out of many nothing else is touched.
 	latency  latency
 	failures failures
 	inflight atomic.Int32
-	consec   atomic.Int32 // failures in a row: gobreaker's own count expires with its buckets
-	missed   atomic.Int32 // attempts in a row that could not connect
-	lastOK   atomic.Int64 // instant
-	dialed   atomic.Int64 // instant of the last completed dial: its time is no latency of the endpoint
-	paused   atomic.Int64 // Retry-After, pushback: not before this instant while another can serve
+	weight   atomic.Int32 // of info, 1 at least
 	since    atomic.Int64 // start of the slow start; 0: none
+	paused   atomic.Int64 // Retry-After, pushback: not before this instant while another can serve
+
+	info   atomic.Pointer[resolver.Endpoint]
+	tier   int          // of its datacenter: 0 the own
+	consec atomic.Int32 // failures in a row: gobreaker's own count expires with its buckets
+	missed atomic.Int32 // attempts in a row that could not connect
+	lastOK atomic.Int64 // instant
+	dialed atomic.Int64 // instant of the last completed dial: its time is no latency of the endpoint
 
 	breaker atomic.Pointer[breaker] // nil: no failure in the last window
 	state   atomic.Uint32
@@ -39,6 +43,10 @@ type Endpoint struct {
 	mu         sync.Mutex // attached, gone
 	gone       bool
 	confirming atomic.Bool // a confirming dial is under way
+
+	round uint64 // of the last snapshot that had it. Under Set.mu
+
+	_ [16]byte // whole cache lines: the allocator then begins each endpoint at one
 }
 
 // The states of an endpoint.
@@ -50,9 +58,19 @@ const (
 
 func newEndpoint(info *resolver.Endpoint, since time.Duration) *Endpoint {
 	e := &Endpoint{}
-	e.info.Store(info)
+	e.describe(info)
 	e.since.Store(int64(since))
 	return e
+}
+
+func (e *Endpoint) describe(info *resolver.Endpoint) {
+	e.info.Store(info)
+	e.weight.Store(int32(max(1, min(info.Weight, math.MaxInt32)))) //nolint:gosec // bounded right here
+}
+
+func (e *Endpoint) key() key {
+	info := e.info.Load()
+	return key{info.Addr, info.ID, e.tier}
 }
 
 // Info is the endpoint as discovery last described it. Never write to it.
@@ -109,7 +127,7 @@ const (
 // latency is the endpoint's own, or what it is taken for.
 func (e *Endpoint) cost(now time.Duration, latency float64, slowStart time.Duration) float64 {
 	ms := millis(now)
-	c := latency * (float64(e.inflight.Load())/float64(max(1, e.info.Load().Weight)) + 1)
+	c := latency * (float64(e.inflight.Load())/float64(e.weight.Load()) + 1)
 	if since := e.since.Load(); since != 0 {
 		c /= e.ramp(now, time.Duration(since), slowStart)
 	}

@@ -56,6 +56,7 @@ type Set struct {
 
 	mu    sync.Mutex // writers of the view and of open endpoints
 	known map[key]*Endpoint
+	round uint64 // of the last snapshot
 	tiers []tier
 
 	watchers map[chan<- struct{}]struct{}
@@ -122,47 +123,65 @@ func (s *Set) Update(now time.Duration, tiers ...Tier) {
 	}
 }
 
+// reconcile finds or makes the endpoints of a snapshot. All that stay are found by their place: snapshots keep their
+// order but for what comes and goes, and comparing is cheaper than looking up.
 func (s *Set) reconcile(now time.Duration, tiers []Tier) (all, gone []*Endpoint) {
 	since := now
 	if len(s.known) == 0 { // all are new: a slow start of all would be a start of none
 		since = 0
 	}
-	next := map[key]*Endpoint{}
+	before := s.view.Load().All
+	s.round++
+	all = make([]*Endpoint, 0, len(before)+1)
+	place := 0
 	for n, t := range tiers {
 		if n == len(s.tiers) {
 			s.tiers = append(s.tiers, tier{recovery: recovery{health: 1}})
 		}
 		s.tiers[n].missing = t.Missing
 		for i := range t.Members {
-			if e := s.admit(&t.Members[i], n, since, next); e != nil {
-				all = append(all, e)
+			k := key{t.Members[i].Addr, t.Members[i].ID, n}
+			e := s.find(k, before, &place)
+			if e != nil && e.round == s.round {
+				continue // listed twice
 			}
+			all = append(all, s.admit(k, e, &t.Members[i], since))
 		}
 	}
 	s.tiers = s.tiers[:len(tiers)]
-	for k, e := range s.known {
-		if next[k] != e {
-			gone = append(gone, e)
+	for _, e := range before {
+		if e.round == s.round {
+			continue
 		}
+		if k := e.key(); s.known[k] == e {
+			delete(s.known, k)
+		}
+		gone = append(gone, e)
 	}
-	s.known = next
 	return all, gone
 }
 
-// admit finds or makes the endpoint of a member; nil: it is listed twice.
-func (s *Set) admit(m *resolver.Endpoint, n int, since time.Duration, next map[key]*Endpoint) *Endpoint {
-	k := key{m.Addr, m.ID, n}
-	if next[k] != nil {
-		return nil
+// find returns the endpoint of that identity, nil: there is none. place is where it is expected among those before.
+func (s *Set) find(k key, before []*Endpoint, place *int) *Endpoint {
+	for i := *place; i < min(*place+2, len(before)); i++ { // the one before it may have left
+		if e := before[i]; e.key() == k {
+			*place = i + 1
+			return e
+		}
 	}
-	e := s.known[k]
+	return s.known[k]
+}
+
+// admit takes e, if it is the same incarnation, or a new endpoint into the round.
+func (s *Set) admit(k key, e *Endpoint, m *resolver.Endpoint, since time.Duration) *Endpoint {
 	if e == nil || reborn(e.Info(), m) {
 		e = newEndpoint(m, since)
-		e.tier = n
+		e.tier = k.tier
+		s.known[k] = e
 	} else {
-		e.info.Store(m)
+		e.describe(m)
 	}
-	next[k] = e
+	e.round = s.round
 	return e
 }
 

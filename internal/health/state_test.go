@@ -351,7 +351,7 @@ func TestCost(t *testing.T) {
 		return e
 	}
 	weight := func(w int) func(e *Endpoint) {
-		return func(e *Endpoint) { m := members(1)[0]; m.Weight = w; e.info.Store(&m); e.inflight.Store(3) }
+		return func(e *Endpoint) { m := members(1)[0]; m.Weight = w; e.describe(&m); e.inflight.Store(3) }
 	}
 	const latency, slow = 0.02, 10 * time.Second
 	rows := []struct {
@@ -402,7 +402,7 @@ func TestLatencies(t *testing.T) {
 			}
 			return e
 		}
-		a, b := latencies(now, sampled(row.a), sampled(row.b))
+		a, b := latencies(sampled(row.a), sampled(row.b))
 		near(t, row.name+", a", a, row.wantA)
 		near(t, row.name+", b", b, row.wantB)
 	}

@@ -102,7 +102,7 @@ func (s *Set) cheaper(now time.Duration, v *View, a, b *Endpoint) *Endpoint {
 	set := &v.settings.LoadBalancing
 	la, lb := 1.0, 1.0
 	if set.Algorithm != policy.LeastRequest {
-		la, lb = latencies(now, a, b)
+		la, lb = latencies(a, b)
 	}
 	if b.cost(now, lb, set.SlowStart) < a.cost(now, la, set.SlowStart) {
 		return b
@@ -110,12 +110,13 @@ func (s *Set) cheaper(now time.Duration, v *View, a, b *Endpoint) *Endpoint {
 	return a
 }
 
-// latencies are what two endpoints are compared by. One without a sample is neither free nor feared: it is taken to be
-// like the other. The service's mean would not do: it does not decay as the other's average has done since its last
-// answer, so that an endpoint never called would lose every comparison on a quiet upstream.
-func latencies(now time.Duration, a, b *Endpoint) (la, lb float64) {
-	ms := millis(now)
-	la, lb = a.latency.read(ms), b.latency.read(ms)
+// latencies are what two endpoints are compared by: only their ratio means anything. One without a sample is neither
+// free nor feared: it is taken to be like the other. The service's mean would not do: it does not decay as the other's
+// average has done since its last answer, so that an endpoint never called would lose every comparison on a quiet
+// upstream.
+func latencies(a, b *Endpoint) (la, lb float64) {
+	la, at := unpack(a.latency.word.Load())
+	lb, bt := unpack(b.latency.word.Load())
 	switch {
 	case la == 0 && lb == 0:
 		return 1, 1
@@ -124,7 +125,8 @@ func latencies(now time.Duration, a, b *Endpoint) (la, lb float64) {
 	case lb == 0:
 		return la, la
 	}
-	return la, lb
+	// Both decay alike from the younger stamp on: what the older one did before is all that tells them apart.
+	return la * decay(bt, at), lb * decay(at, bt)
 }
 
 // untried serves retries, which are rare: it may allocate. It looks for another endpoint where the call belongs, then
