@@ -18,6 +18,7 @@ type Client struct {
 	transport *transport
 	api       *api.Client
 	lanes     *lanes
+	maxBody   int64 // of an answer
 
 	mu   sync.Mutex
 	keys map[string]*keyWatch
@@ -82,7 +83,7 @@ func (c *Client) Release() {
 	}
 	if held.holds--; held.holds == 0 {
 		delete(registry.clients, c.settings)
-		c.transport.base.CloseIdleConnections()
+		c.transport.close()
 	}
 }
 
@@ -115,7 +116,7 @@ func newClient(s settings) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("consul agent: %w", errors.Unwrap(err))
 	}
-	c := &Client{settings: s, transport: t, api: a, keys: map[string]*keyWatch{}}
+	c := &Client{settings: s, transport: t, api: a, maxBody: maxBody, keys: map[string]*keyWatch{}}
 	c.lanes = newLanes(t.http2.Load)
 	return c, nil
 }

@@ -230,8 +230,8 @@ func inBubble(t *testing.T, f func(t *testing.T)) {
 	synctest.Test(t, f)
 }
 
-// log collects what a watch tells.
-type log struct {
+// record collects what a watch tells.
+type record struct {
 	mu     sync.Mutex
 	lists  []string // node/id of each believed list, joined
 	at     []time.Time
@@ -240,9 +240,9 @@ type log struct {
 }
 
 // watch runs WatchService until the test ends.
-func (f *fakeAgent) watch(t *testing.T, c *Client, q ServiceQuery) *log {
+func (f *fakeAgent) watch(t *testing.T, c *Client, q ServiceQuery) *record {
 	t.Helper()
-	l := &log{}
+	l := &record{}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	q.Service = "pay"
@@ -251,7 +251,7 @@ func (f *fakeAgent) watch(t *testing.T, c *Client, q ServiceQuery) *log {
 	return l
 }
 
-func (l *log) take(entries []*ServiceEntry, _ time.Time) error {
+func (l *record) take(entries []*ServiceEntry, _ time.Time) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.refuse != nil {
@@ -266,14 +266,14 @@ func (l *log) take(entries []*ServiceEntry, _ time.Time) error {
 	return nil
 }
 
-func (l *log) failed(err error) {
+func (l *record) failed(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.errors = append(l.errors, err)
 }
 
 // believed is the newest list.
-func (l *log) believed() string {
+func (l *record) believed() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.lists) == 0 {
@@ -282,8 +282,18 @@ func (l *log) believed() string {
 	return l.lists[len(l.lists)-1]
 }
 
+// firstError is the text of the first error since the last call of kinds.
+func (l *record) firstError() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.errors) == 0 {
+		return ""
+	}
+	return l.errors[0].Error()
+}
+
 // kinds are the errors since the last call.
-func (l *log) kinds() (kinds []Kind) {
+func (l *record) kinds() (kinds []Kind) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, err := range l.errors {
@@ -306,7 +316,7 @@ func instances(from, n int) string {
 	return text + "]"
 }
 
-// ids is how log.believed shows instances(from, n).
+// ids is how record.believed shows instances(from, n).
 func ids(from, n int) (text string) {
 	for i := range n {
 		text += strconv.Itoa(from+i) + " "

@@ -282,16 +282,22 @@ func TestMalformedAnswersChangeNothing(t *testing.T) {
 		"number":    "7",
 		"object":    `{"a":1}`,
 		"string":    `[{"Node":"x"}]`,
-		"huge":      `["` + string(make([]byte, maxBody)),
+		"huge":      `["` + strings.Repeat("x", 1<<20),
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				f := newFake(t)
 				f.body = instances(1, 3)
-				l := f.watch(t, f.client(t, consul.Agent{}), ServiceQuery{})
+				c := f.client(t, consul.Agent{})
+				c.maxBody = 64 << 10
+				l := f.watch(t, c, ServiceQuery{})
 				time.Sleep(5 * time.Second)
 				f.set("11", body)
 				time.Sleep(time.Minute)
+				synctest.Wait()
+				if text := l.firstError(); strings.Contains(text, "larger than") != (name == "huge") {
+					t.Errorf("error %s", text)
+				}
 				if kinds := l.kinds(); len(kinds) == 0 || kinds[0] != Malformed || l.believed() != ids(1, 3) {
 					t.Errorf("failures %v, believed %q", kinds, l.believed())
 				}
@@ -415,7 +421,7 @@ func TestManyWatchesShareFewConnections(t *testing.T) {
 		f := newFake(t)
 		f.body = instances(1, 3)
 		c := f.client(t, consul.Agent{})
-		logs := make([]*log, 400)
+		logs := make([]*record, 400)
 		for i := range logs {
 			logs[i] = f.watch(t, c, ServiceQuery{})
 		}

@@ -2,6 +2,7 @@ package consulapi
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"testing"
 
@@ -75,5 +76,49 @@ func TestWatchKeyOnConsul(t *testing.T) {
 	agent.KVDelete(t, "onehop/test/watch")
 	if e := next(t, events); e.exists || e.err != nil {
 		t.Fatalf("after delete: %+v", e)
+	}
+}
+
+func TestWatchKeyWithoutRights(t *testing.T) {
+	agent := consultest.Start(t, consultest.WithACL())
+	agent.KVPut(t, "onehop/test/secret", "hush")
+	anonymous := acquire(t, consul.Agent{Address: agent.Addr})
+	e := next(t, watchKey(t, anonymous, "onehop/test/secret"))
+	if !IsDenied(e.err) || !strings.Contains(e.err.Error(), "onehop/test/secret") || strings.Contains(e.err.Error(), "hush") {
+		t.Errorf("anonymous: %+v", e)
+	}
+	allowed := acquire(t, agent.Agent())
+	if e := next(t, watchKey(t, allowed, "onehop/test/secret")); e.value != "hush" || e.err != nil {
+		t.Errorf("allowed: %+v", e)
+	}
+}
+
+func TestWatchKeyOfImpossibleKey(t *testing.T) {
+	c := acquire(t, consul.Agent{Address: "127.0.0.1:1"})
+	for _, key := range []string{"", "a//b", "../agent/self", "/a", "a/", "a\x00"} {
+		if e := next(t, watchKey(t, c, key)); e.err == nil {
+			t.Errorf("key %q: %+v", key, e)
+		}
+	}
+}
+
+func TestWatchKeyOutlivesTheAgent(t *testing.T) {
+	agent := consultest.Start(t)
+	c := acquire(t, agent.Agent())
+	agent.KVPut(t, "onehop/test/away", "one")
+	events := watchKey(t, c, "onehop/test/away")
+	if e := next(t, events); e.value != "one" {
+		t.Fatalf("%+v", e)
+	}
+	agent.Kill(t)
+	if e := next(t, events); KindOf(e.err) != Unreachable || !strings.Contains(e.err.Error(), agent.Addr) {
+		t.Fatalf("agent killed: %+v", e)
+	}
+	agent.Restart(t)
+	agent.KVPut(t, "onehop/test/away", "two")
+	for e := next(t, events); e.value != "two"; e = next(t, events) {
+		if e.err == nil && e.exists {
+			t.Fatalf("after the restart: %+v", e)
+		}
 	}
 }

@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	minInterval = time.Second // between the requests of one watch in the long run
-	burst       = 2           // so that a confirming read goes at once
+	minInterval = time.Second     // between the requests of one watch in the long run
+	burst       = 2               // so that a confirming read goes at once
 	maxRedial   = 2 * time.Second // nobody is troubled by dials to a closed port
 )
 

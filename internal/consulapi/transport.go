@@ -45,6 +45,7 @@ type transport struct {
 	settings *settings
 	token    tokenSource
 	base     *http.Transport
+	conns    connSet
 	http2    atomic.Bool // the agent has answered over HTTP/2
 }
 
@@ -52,7 +53,7 @@ func newTransport(s *settings) *transport {
 	t := &transport{settings: s, token: tokenSource{fixed: s.token, file: s.tokenFile}}
 	dialer := &net.Dialer{Timeout: dialTimeout}
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return dialer.DialContext(ctx, s.network, s.dial)
+		return t.conns.add(dialer.DialContext(ctx, s.network, s.dial))
 	}
 	t.base = &http.Transport{
 		Proxy:                  nil, // never the environment's: it would see the token
@@ -68,6 +69,12 @@ func newTransport(s *settings) *transport {
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
 	}
 	return t
+}
+
+// close ends every connection. net/http would keep those of HTTP/2 whose last stream was just cancelled.
+func (t *transport) close() {
+	t.base.CloseIdleConnections()
+	t.conns.close()
 }
 
 // dialTLS reads certificates at each new connection: a renewed file is taken without a restart, and New does no I/O.

@@ -136,7 +136,7 @@ func (c *Client) send(ctx context.Context, subject string, q *api.QueryOptions, 
 	q.Datacenter = c.settings.datacenter
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errNoAnswer)
 	defer cancel()
-	ex := &exchange{limit: maxBody}
+	ex := &exchange{limit: c.maxBody}
 	err := request(q.WithContext(context.WithValue(ctx, exchangeKey{}, ex)))
 	if err != nil {
 		if context.Cause(ctx) == errNoAnswer { //nolint:errorlint // identity: our own cancel
