@@ -148,10 +148,11 @@ func valueAt(document map[string]any, path string) (any, bool) {
 	for {
 		name, rest, more := strings.Cut(path, ".")
 		v, ok := document[name]
-		if !ok || !more {
-			return v, ok
+		below, isObject := v.(map[string]any)
+		if !ok || !more || !isObject {
+			return v, ok && !more
 		}
-		document, path = v.(map[string]any), rest
+		document, path = below, rest
 	}
 }
 
