@@ -65,14 +65,14 @@ type call struct {
 	local     atomic.Pointer[error] // the caller's own fault: net/http explains it
 	sent      atomic.Int32          // attempts of which a server may have seen something
 	begun     bool                  // first is taken
-	timed     bool                  // the policy sets a time
 	bodyUsed  bool                  // an attempt has had the caller's body; under mu
 	mu        sync.Mutex
 	upload    *upload // the last attempt's body, where it is watched; under mu
 	first     exchange
 }
 
-// timedCall is a call under a policy that sets times, again in one allocation.
+// timedCall is a call under a policy that sets times, again in one allocation. A policy that comes while the call waits for
+// it finds a call without a clock; then the attempts get theirs one by one.
 type timedCall struct {
 	call
 	clock clock
@@ -83,7 +83,7 @@ func newCall(timed bool) *call {
 		return &call{}
 	}
 	c := &timedCall{}
-	c.timed, c.first.clock = true, &c.clock
+	c.first.clock = &c.clock
 	return &c.call
 }
 
@@ -92,9 +92,9 @@ func (c *call) NewAttempt() engine.Attempt {
 	x := &c.first
 	if c.begun {
 		x = &exchange{}
-		if c.timed {
-			x.clock = &clock{}
-		}
+	}
+	if x.clock == nil && c.Timed() {
+		x.clock = &clock{}
 	}
 	c.begun, x.call = true, c
 	return x
