@@ -76,7 +76,6 @@ func (d *decoder) decode(root *yaml.Node, base Policy, p *Policy) {
 	} else {
 		d.inherit(base, p)
 	}
-	d.warnPending(*p)
 	p.check(func(path, message string) {
 		if !d.known(path) {
 			d.problems = d.note(d.problems, d.place(path), path, message)

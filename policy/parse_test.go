@@ -252,12 +252,7 @@ func TestAttemptsThatDoNotFitWarn(t *testing.T) {
 	}
 }
 
-func TestSettingsNotInForceWarn(t *testing.T) {
-	for _, pending := range notInForce {
-		if pending.asks(Default()) {
-			t.Errorf("%s: the default asks for it", pending.path)
-		}
-	}
+func TestTheDefaultsWrittenOutWarnOfNothing(t *testing.T) {
 	p, warnings, err := Parse([]byte(reference), Default())
 	if err != nil || len(warnings) > 0 {
 		t.Errorf("the defaults written out: %v %v %v", p, warnings, err)

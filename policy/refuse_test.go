@@ -153,9 +153,6 @@ func TestWarned(t *testing.T) {
 			"routes: [{name: a, match: {path_prefix: /, methods: [get]}}]",
 			"1:27: routes[0].match: never matches a lower-case method: those of HTTP are upper-case (RFC 9110, 9.1)",
 		},
-		{"failover: {datacenters: [dc2]}", "1:25: failover.datacenters: is understood but not in force in this version"},
-		{"load_balancing: {algorithm: ring_hash}", "1:29: load_balancing.algorithm: is understood but not in force in this version"},
-		{"load_balancing: {prefer_local_zone: false}", "1:37: load_balancing.prefer_local_zone: is understood but not in force in this version"},
 	}
 	for _, row := range rows {
 		_, warnings, err := Parse([]byte(row.document), Default())

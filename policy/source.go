@@ -11,7 +11,7 @@ import (
 type Revision struct {
 	Policy   Policy   // layered and valid
 	Origin   string   // "consul: onehop/policy/payments at 4711": for people
-	Warnings Problems // unknown fields and words, settled conflicts, settings that are not in force yet
+	Warnings Problems // unknown fields and words, settled conflicts
 }
 
 // DefaultKey is the name of the document under every service's.
