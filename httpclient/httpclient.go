@@ -77,8 +77,8 @@ func WithMiddleware(f func(http.RoundTripper) http.RoundTripper) Option {
 
 // WithClassifier judges attempts in the caller's own way; "" leaves one to the default. It gets the response or the error,
 // must not read the body, and is called concurrently. It is not asked about an attempt that the caller, a deadline or
-// onehop itself ended. An outcome that is not ok makes a response retryable only where the policy's `when` names its
-// status. nil: the default.
+// onehop itself ended. To the policy's `when` a response judged failed is a server_error and one judged overloaded
+// unavailable, whatever its status. nil: the default.
 func WithClassifier(f func(*http.Response, error) onehop.Outcome) Option {
 	return func(o *options) { o.classifier = f }
 }

@@ -109,7 +109,7 @@ func (s *rawServer) next(r *bufio.Reader) *http.Request {
 	return req
 }
 
-func write(c net.Conn, s string) { io.WriteString(c, s) } //nolint:errcheck // the client may have gone
+func write(c io.Writer, s string) { io.WriteString(c, s) } //nolint:errcheck // the client may have gone
 
 const okAnswer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

@@ -231,8 +231,15 @@ func (t *Transport) reclassify(r engine.Result, resp *http.Response, err error) 
 	if t.classifier == nil || r.Ended != engine.ByEndpoint {
 		return r
 	}
-	if o, ok := health.ParseOutcome(string(t.classifier(resp, err))); ok {
-		r.Outcome = o
+	o, ok := health.ParseOutcome(string(t.classifier(resp, err)))
+	if !ok {
+		return r
+	}
+	r.Outcome = o
+	if resp != nil { // why it may be retried follows the verdict
+		r.Kind = kindOf[o]
 	}
 	return r
 }
+
+var kindOf = map[health.Outcome]engine.Kind{health.Failed: engine.ServerError, health.Overloaded: engine.Unavailable}
