@@ -49,7 +49,7 @@ func (a *attempt) Send(ctx context.Context) engine.Result {
 		defer cancel()
 	}
 	c := a.call.client
-	s := c.world.byAddr[a.Endpoint().Addr()]
+	s := c.world.server(a.Endpoint().Addr())
 	l := c.net.connected(s)
 	if l == nil {
 		var err error

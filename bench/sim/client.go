@@ -17,6 +17,8 @@ type Client interface {
 	Call(ctx context.Context) Answer
 	// Avoided is the number of servers that the client does not use now.
 	Avoided() int
+	// Update tells the client what discovery says now.
+	Update(listed []*Server)
 	// Close ends what runs in the background and waits for it.
 	Close()
 }
@@ -45,7 +47,7 @@ func Engine(change func(*policy.Policy)) Maker {
 		c.ctx, c.cancel = context.WithCancel(context.Background())
 		c.up = engine.NewUpstream(resolver.Target{Service: "sim"}, engine.Env{Context: c.ctx, Go: c.background})
 		c.up.Configure(p)
-		c.up.Update("none", health.Tier{Members: w.endpoints()})
+		c.Update(w.Listed())
 		return c
 	}
 }
@@ -89,8 +91,14 @@ func (c *engineClient) Call(ctx context.Context) Answer {
 // Avoided implements Client.
 func (c *engineClient) Avoided() int { return len(c.up.Set().Open()) }
 
-// Update gives the client the world's servers as they stand now.
-func (c *engineClient) Update() { c.up.Update("none", health.Tier{Members: c.world.endpoints()}) }
+// Update implements Client.
+func (c *engineClient) Update(listed []*Server) {
+	members := make([]resolver.Endpoint, len(listed))
+	for i, s := range listed {
+		members[i] = resolver.Endpoint{Addr: s.Addr}
+	}
+	c.up.Update("none", health.Tier{Members: members})
+}
 
 // Close implements Client.
 func (c *engineClient) Close() {

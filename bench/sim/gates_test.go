@@ -1,111 +1,87 @@
 package sim
 
 import (
+	"flag"
 	"fmt"
-	"math/rand/v2"
 	"testing"
 	"time"
 
 	"github.com/onehop-go/onehop/policy"
 )
 
-// The gates of the model, each with its figure. Times are virtual.
+// The gates of the health model, each with its figure, in virtual time: what a run of `go test` proves. -long adds the
+// rows with 200 clients and more rates.
+var long = flag.Bool("long", false, "run the long form of the gates")
 
-func fixed(d time.Duration) func(*rand.Rand) time.Duration {
-	return func(*rand.Rand) time.Duration { return d }
-}
-
-// failing answers a share of the requests with status at once.
-func failing(share float64, status int) func(*rand.Rand) (int, time.Duration, bool) {
-	return func(r *rand.Rand) (int, time.Duration, bool) { return status, time.Millisecond, r.Float64() < share }
-}
-
-func first(n int, do func(*Server)) func(*World) {
-	return func(w *World) {
-		for _, s := range w.Servers[:n] {
-			do(s)
-		}
+// rows are the short ones and, with -long, the rest.
+func rows[T any](short []T, rest ...T) []T {
+	if *long {
+		return append(short, rest...)
 	}
+	return short
 }
+
+func percent(x float64) string { return fmt.Sprintf("%.3f %%", 100*x) }
 
 func TestKilled(t *testing.T) {
-	for _, clients := range []int{20, 200} {
-		for _, n := range []int{6, 7, 8} {
-			t.Run(fmt.Sprintf("%d of 10, %d clients", n, clients), func(t *testing.T) {
-				r := Run(t, Scenario{
-					Servers: 10, Clients: clients, Rate: 1000, Warm: 10 * time.Second, Duration: 60 * time.Second,
-					Events: []Event{{0, first(n, (*Server).Kill)}},
-				}, Engine(nil))
-				s := r.All()
-				t.Log(s)
-				if s.Share() < 0.999 {
-					t.Errorf("%.3f %% of the calls are ok, want 99.9", 100*s.Share())
-				}
-			})
-		}
+	for _, row := range rows([][2]int{{6, 20}, {7, 20}, {8, 20}, {8, 200}}, [][2]int{{6, 200}, {7, 200}}...) {
+		t.Run(fmt.Sprintf("%d of 10, %d clients", row[0], row[1]), func(t *testing.T) {
+			s := Run(t, Killed(row[0], row[1]), Engine(nil)).All()
+			t.Log(s)
+			if s.Share() < 0.999 {
+				t.Errorf("%s of the calls are ok, want 99.9", percent(s.Share()))
+			}
+		})
 	}
 }
 
 func TestBlackholed(t *testing.T) {
-	for _, clients := range []int{20, 200} {
-		for _, n := range []int{6, 7, 8} {
-			t.Run(fmt.Sprintf("%d of 10, %d clients", n, clients), func(t *testing.T) {
-				r := Run(t, Scenario{
-					Servers: 10, Clients: clients, Rate: 1000, Duration: 120 * time.Second,
-					Setup: first(n, (*Server).Vanish),
-				}, Engine(nil))
-				s := r.All()
-				t.Log(s, "avoided", r.Avoided())
-				if s.Share() < 0.999 || float64(s.Slow) > 0.01*float64(s.Calls) {
-					t.Errorf("%.3f %% of the calls are ok, %.2f %% delayed; want 99.9 and at most 1", 100*s.Share(), 100*float64(s.Slow)/float64(s.Calls))
-				}
-			})
-		}
+	for _, n := range []int{6, 7, 8} {
+		t.Run(fmt.Sprintf("%d of 10", n), func(t *testing.T) {
+			s := Run(t, Blackholed(n, 20), Engine(nil)).All()
+			t.Log(s)
+			if s.Share() < 0.999 || s.SlowShare() > 0.01 {
+				t.Errorf("%s of the calls are ok, %s delayed; want 99.9 and at most 1", percent(s.Share()), percent(s.SlowShare()))
+			}
+		})
 	}
 }
 
 func TestAllFailHalf(t *testing.T) {
-	for _, status := range []int{500, 503} {
-		for _, clients := range []int{1, 20, 200} {
-			t.Run(fmt.Sprintf("%d, %d clients", status, clients), func(t *testing.T) {
-				r := Run(t, Scenario{
-					Servers: 10, Clients: clients, Rate: 1000, Duration: 60 * time.Second,
-					Setup: first(10, func(s *Server) { s.Fault = failing(0.5, status) }),
-				}, Engine(nil))
-				s := r.All()
-				t.Log(s, "avoided", r.Avoided())
-				if s.Share() < 0.49 || r.Avoided() > 0.1 {
-					t.Errorf("%.2f %% of the calls are ok, %.2f %% of the servers avoided; want 50 and at most 10", 100*s.Share(), 100*r.Avoided())
-				}
-			})
-		}
+	type row struct{ status, clients int }
+	for _, row := range rows([]row{{500, 1}, {500, 20}, {503, 20}, {500, 200}}, row{503, 1}, row{503, 200}) {
+		t.Run(fmt.Sprintf("%d, %d clients", row.status, row.clients), func(t *testing.T) {
+			r := Run(t, AllFail(0.5, row.status, row.clients), Engine(nil))
+			s := r.All()
+			t.Log(s, "avoided", percent(r.Avoided()))
+			if s.Share() < 0.49 || r.Avoided() > 0.1 {
+				t.Errorf("%s of the calls are ok, %s of the servers avoided; want 50 and at most 10", percent(s.Share()), percent(r.Avoided()))
+			}
+		})
 	}
 }
 
+// TestOneFailsFast: with 200 clients each calls a server once in two seconds, so that five failures take longer to learn
+// than the second of the others.
 func TestOneFailsFast(t *testing.T) {
-	for _, status := range []int{500, 503} {
-		for _, clients := range []int{1, 20, 200} {
-			t.Run(fmt.Sprintf("%d, %d clients", status, clients), func(t *testing.T) {
-				r := Run(t, Scenario{
-					Servers: 10, Clients: clients, Rate: 1000, Warm: 10 * time.Second, Duration: 60 * time.Second,
-					Events: []Event{{0, first(1, func(s *Server) { s.Fault = failing(1, status) })}},
-				}, Engine(nil))
-				s := r.Span(time.Second, 60*time.Second)
-				t.Log(s, "load", s.Load(0), "second second", r.Span(time.Second, 2*time.Second).Load(0))
-				if s.Load(0) > 0.02 {
-					t.Errorf("%.2f %% of the traffic goes to the failing one, want at most 2", 100*s.Load(0))
-				}
-			})
-		}
+	type row struct {
+		status, clients int
+		from            time.Duration
+	}
+	s := time.Second
+	for _, row := range rows([]row{{500, 1, s}, {500, 20, s}, {503, 20, s}, {500, 200, 20 * s}}, row{503, 1, s}, row{503, 200, 20 * s}) {
+		t.Run(fmt.Sprintf("%d, %d clients", row.status, row.clients), func(t *testing.T) {
+			s := Run(t, OneFailsFast(row.status, row.clients), Engine(nil)).Span(row.from, time.Minute)
+			t.Log(s, "load", percent(s.Load(0)))
+			if s.Load(0) > 0.02 {
+				t.Errorf("%s of the traffic goes to the failing one, want at most 2", percent(s.Load(0)))
+			}
+		})
 	}
 }
 
 func TestOneOfTenIsDeadAtOneCallASecond(t *testing.T) {
-	r := Run(t, Scenario{
-		Servers: 10, Clients: 1, Rate: 1, Duration: time.Hour,
-		Setup: first(1, func(s *Server) { s.state.Store(refusing) }),
-	}, Engine(nil))
-	s := r.All()
+	s := Run(t, OneDead(), Engine(nil)).All()
 	t.Log(s)
 	if s.OK != s.Calls {
 		t.Errorf("%d of %d calls failed", s.Calls-s.OK, s.Calls)
@@ -113,141 +89,113 @@ func TestOneOfTenIsDeadAtOneCallASecond(t *testing.T) {
 }
 
 func TestTenOfAHundredFailFastAtTenCallsASecond(t *testing.T) {
-	for _, status := range []int{503, 500} {
-		t.Run(fmt.Sprint(status), func(t *testing.T) {
-			r := Run(t, Scenario{
-				Servers: 100, Clients: 1, Rate: 10, Duration: 10 * time.Minute,
-				Setup: first(10, func(s *Server) { s.Fault = failing(1, status) }),
-			}, Engine(nil))
-			s := r.All()
-			t.Log(s, "avoided", r.Avoided())
-			if status == 503 && s.Share() < 0.99 {
-				t.Errorf("%.2f %% of the calls are ok, want 99", 100*s.Share())
-			}
-		})
+	s := Run(t, TenFailFast(503), Engine(nil)).All()
+	t.Log(s)
+	if s.Share() < 0.99 {
+		t.Errorf("%s of the calls are ok, want 99", percent(s.Share()))
 	}
 }
 
 func TestTotalOutage(t *testing.T) {
-	for _, clients := range []int{1, 20} {
+	for _, clients := range rows([]int{1, 20}, 200) {
 		t.Run(fmt.Sprint(clients, " clients"), func(t *testing.T) {
-			r := Run(t, Scenario{
-				Servers: 10, Clients: clients, Rate: 500, Warm: 20 * time.Second, Duration: 80 * time.Second,
-				Events: []Event{
-					{0, first(10, func(s *Server) { s.Fault = failing(1, 503) })},
-					{60 * time.Second, first(10, func(s *Server) { s.Fault = nil })},
-				},
-			}, Engine(nil))
-			all, later := r.Span(0, 60*time.Second), r.Span(10*time.Second, 60*time.Second)
-			t.Log(all)
-			t.Log(later, "recovered after", r.Recovered(60*time.Second, 0.99))
-			if all.Amplification() > 1.03 || later.Amplification() > 1.0005 {
+			r := Run(t, Outage(clients), Engine(nil))
+			all, later, back := r.Span(0, time.Minute), r.Span(10*time.Second, time.Minute), r.Recovered(time.Minute, 0.95)
+			t.Log(all, "95 % ok", back, "after its end")
+			if all.Amplification() > 1.03 || later.Amplification() > 1 {
 				t.Errorf("%.4f requests a call, after ten seconds %.4f; want 1.03 and 1.000", all.Amplification(), later.Amplification())
+			}
+			if back < 0 || back > 10*time.Second {
+				t.Errorf("95 %% ok %v after the outage, want at most 10 s", back)
 			}
 		})
 	}
 }
 
-func overload(brake bool, attempt, call time.Duration) (Scenario, Maker) {
-	return Scenario{
-			Servers: 10, Workers: 4, Clients: 20, Rate: 0.9 * 10 * 4 / 0.02, Warm: 20 * time.Second, Duration: 60 * time.Second,
-			Setup: first(10, func(s *Server) {
-				s.Time = func(r *rand.Rand) time.Duration { return time.Duration(r.ExpFloat64() * 20e6) }
-			}),
-			Events: []Event{
-				{0, first(10, func(s *Server) { s.Slow(0.4) })},
-				{10 * time.Second, first(10, func(s *Server) { s.Slow(1) })},
-			},
-		}, Engine(func(p *policy.Policy) {
-			p.AttemptTimeout, p.Timeout, p.Overload = attempt, call, brake
-		})
+// times sets attempt_timeout as the scenario has it for rivals.
+func times(s *Scenario, more func(*policy.Policy)) Maker {
+	return Engine(func(p *policy.Policy) {
+		p.AttemptTimeout = s.Attempt
+		if more != nil {
+			more(p)
+		}
+	})
 }
 
 func TestOverloadWithTheTriggerRemoved(t *testing.T) {
-	for _, row := range []struct {
-		brake         bool
-		attempt, call time.Duration
-	}{{true, 200 * time.Millisecond, 0}, {true, 200 * time.Millisecond, time.Second}, {false, 200 * time.Millisecond, 0}} {
-		t.Run(fmt.Sprint(row), func(t *testing.T) {
-			s, maker := overload(row.brake, row.attempt, row.call)
-			r := Run(t, s, maker)
-			for i := range 12 {
-				t.Log(i*5, r.Span(time.Duration(i)*5*time.Second, time.Duration(i+1)*5*time.Second))
-			}
-			after := r.Recovered(10*time.Second, 0.95)
-			t.Log("recovered after", after)
-			if row.brake && (after < 0 || after > 10*time.Second) {
-				t.Errorf("95 %% goodput %v after the trigger is gone, want at most 10 s", after)
+	for _, timeout := range []time.Duration{0, time.Second} {
+		t.Run(fmt.Sprint("timeout ", timeout), func(t *testing.T) {
+			s := Overload()
+			r := Run(t, s, times(&s, func(p *policy.Policy) { p.Timeout = timeout }))
+			back := r.Recovered(10*time.Second, 0.95)
+			t.Log(r.Span(0, 10*time.Second), "95 % ok", back, "after its end")
+			if back < 0 || back > 10*time.Second {
+				t.Errorf("95 %% goodput %v after the trigger is gone, want at most 10 s", back)
 			}
 		})
 	}
+	t.Run("without the brake", func(t *testing.T) { // the scenario is one: without a brake it never ends
+		s := Overload()
+		r := Run(t, s, times(&s, func(p *policy.Policy) { p.Overload = false }))
+		if back := r.Recovered(10*time.Second, 0.95); back >= 0 && back < 40*time.Second {
+			t.Errorf("recovered by itself after %v", back)
+		}
+	})
 }
 
 func TestAWrongAttemptTimeoutIsNotMadeWorse(t *testing.T) {
-	share := map[bool]float64{}
-	for _, brake := range []bool{true, false} {
-		r := Run(t, Scenario{
-			Servers: 10, Clients: 20, Rate: 1000, Warm: 5 * time.Second, Duration: 60 * time.Second,
-			Setup: first(10, func(s *Server) {
-				s.Time = func(r *rand.Rand) time.Duration {
-					if r.Float64() < 0.6 {
-						return 150 * time.Millisecond
-					}
-					return 20 * time.Millisecond
-				}
-			}),
-		}, Engine(func(p *policy.Policy) { p.AttemptTimeout, p.Overload = 100*time.Millisecond, brake }))
-		s := r.All()
-		t.Log("brake", brake, s)
-		share[brake] = s.Share()
-	}
-	if share[true] < share[false]-0.01 {
-		t.Errorf("%.2f %% of the calls are ok with the brake, %.2f without", 100*share[true], 100*share[false])
+	s := WrongTimeout()
+	with := Run(t, s, times(&s, nil)).All()
+	without := Run(t, s, times(&s, func(p *policy.Policy) { p.Overload = false })).All()
+	t.Log("with the brake", with)
+	t.Log("without       ", without)
+	if with.Share() < without.Share()-0.005 {
+		t.Errorf("%s of the calls are ok with the brake, %s without", percent(with.Share()), percent(without.Share()))
 	}
 }
 
 func TestFairShares(t *testing.T) {
-	for _, clients := range []int{1, 20} {
-		for _, servers := range []int{2, 3, 10} {
-			for _, rate := range []float64{5, 50, 1000} {
-				t.Run(fmt.Sprintf("%d servers, %v rps, %d clients", servers, rate, clients), func(t *testing.T) {
-					calls := 20000.0
-					r := Run(t, Scenario{
-						Servers: servers, Clients: clients, Rate: rate, Duration: time.Duration(calls / rate * float64(time.Second)),
-					}, Engine(nil))
-					s := r.All()
-					t.Log(s)
-					if s.Spread() > 0.1 {
-						t.Errorf("loads %v deviate by %.1f %%, want at most 10", s.PerServer, 100*s.Spread())
-					}
-				})
+	type row struct {
+		servers, clients int
+		rate             float64
+	}
+	short := []row{{2, 1, 5}, {3, 1, 5}, {10, 1, 5}, {2, 1, 1000}, {3, 20, 50}, {10, 20, 1000}, {10, 1, 1000}}
+	var rest []row
+	for _, servers := range []int{2, 3, 10} {
+		for _, clients := range []int{1, 20, 200} {
+			for _, rate := range []float64{5, 20, 100, 1000} {
+				rest = append(rest, row{servers, clients, rate})
 			}
 		}
+	}
+	for _, row := range rows(short, rest...) {
+		t.Run(fmt.Sprintf("%d servers, %d clients, %v rps", row.servers, row.clients, row.rate), func(t *testing.T) {
+			const calls = 20_000
+			s := Run(t, Steady(row.servers, row.clients, row.rate, time.Duration(calls/row.rate*float64(time.Second))), Engine(nil)).All()
+			t.Log(s)
+			if s.Spread() > 0.1 {
+				t.Errorf("loads %v deviate by %s, want at most 10", s.PerServer, percent(s.Spread()))
+			}
+		})
 	}
 }
 
 func TestOneSlowOfTen(t *testing.T) {
-	slow := func(w *World) {
-		w.Servers[0].Time = func(r *rand.Rand) time.Duration {
-			if r.Float64() < 0.3 {
-				return 120 * time.Millisecond
-			}
-			return 20 * time.Millisecond
-		}
-	}
-	run := func(what string, setup func(*World), change func(*policy.Policy)) Span {
-		s := Run(t, Scenario{Servers: 10, Clients: 20, Rate: 1000, Warm: 20 * time.Second, Duration: 60 * time.Second, Setup: setup}, Engine(change)).All()
-		t.Log(what, s)
-		return s
-	}
-	turns := run("round robin", slow, func(p *policy.Policy) { p.LoadBalancing.Algorithm = policy.RoundRobin })
-	plain := run("p2c_ewma", slow, nil)
-	healthy := run("all healthy", func(*World) {}, nil)
-	hedged := run("p2c_ewma, hedge 5 %", slow, func(p *policy.Policy) { p.Hedge = 0.05 })
+	turns := Run(t, OneSlow(), Engine(func(p *policy.Policy) { p.LoadBalancing.Algorithm = policy.RoundRobin })).All()
+	plain := Run(t, OneSlow(), Engine(nil)).All()
+	hedged := Run(t, OneSlow(), Engine(func(p *policy.Policy) { p.Hedge = 0.05 })).All()
+	healthy := Run(t, Steady(10, 20, 1000, time.Minute), Engine(nil)).All()
+	t.Log("round robin        ", turns)
+	t.Log("p2c_ewma           ", plain)
+	t.Log("p2c_ewma, hedge 5 %", hedged)
+	t.Log("all healthy        ", healthy)
 	if float64(plain.P99) > 0.6*float64(turns.P99) {
-		t.Errorf("p99 %v, round robin's %v", plain.P99, turns.P99)
+		t.Errorf("p99 %v, round robin's %v: want at most .6 of it", plain.P99, turns.P99)
 	}
 	if float64(hedged.P99) > 1.3*float64(healthy.P99) {
-		t.Errorf("p99 with hedges %v, %v with all healthy", hedged.P99, healthy.P99)
+		t.Errorf("p99 with hedges %v, %v with all healthy: want at most 1.3 of it", hedged.P99, healthy.P99)
+	}
+	if hedged.Amplification() > 1.05 {
+		t.Errorf("%.3f requests a call with hedges of 5 %%", hedged.Amplification())
 	}
 }

@@ -115,6 +115,9 @@ func at(sorted []time.Duration, p float64) time.Duration {
 // Share of the calls that got the good answer.
 func (s Span) Share() float64 { return float64(s.OK) / float64(max(1, s.Calls)) }
 
+// SlowShare is the share of the calls that took half a second or longer.
+func (s Span) SlowShare() float64 { return float64(s.Slow) / float64(max(1, s.Calls)) }
+
 // Amplification is requests on the wire by calls.
 func (s Span) Amplification() float64 { return float64(s.Wire) / float64(max(1, s.Calls)) }
 
@@ -161,7 +164,7 @@ func (r *Report) Recovered(after time.Duration, share float64) time.Duration {
 func (s Span) String() string {
 	return fmt.Sprintf("%7d calls  ok %7.3f %%  p50 %6.1f  p99 %7.1f  p99.9 %7.1f ms  wire/call %.4f  spread %3.0f %%  slow %.2f %%  braked %.2f %%",
 		s.Calls, 100*s.Share(), millis(s.P50), millis(s.P99), millis(s.P999), s.Amplification(), 100*s.Spread(),
-		100*float64(s.Slow)/float64(max(1, s.Calls)), 100*float64(s.Braked)/float64(max(1, s.Calls)))
+		100*s.SlowShare(), 100*float64(s.Braked)/float64(max(1, s.Calls)))
 }
 
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -4,12 +4,11 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/onehop-go/onehop/resolver"
 )
 
 // Scenario is a service, its callers and what goes wrong.
@@ -22,6 +21,7 @@ type Scenario struct {
 	Warm     time.Duration
 	Duration time.Duration // after Warm; what the report is about
 	Deadline time.Duration // of the caller for each call; 0: none
+	Attempt  time.Duration // attempt_timeout of rivals; the engine has it from its policy
 	Setup    func(w *World)
 	Events   []Event
 }
@@ -37,14 +37,16 @@ type World struct {
 	Servers []*Server
 	Clients []Client
 
-	byAddr   map[string]*Server
 	scenario *Scenario
 	begin    time.Time // the warm time is over
 	end      chan struct{}
+	working  sync.WaitGroup
 
-	mu   sync.Mutex
-	rand *rand.Rand
-	log  log
+	mu     sync.Mutex
+	byAddr map[string]*Server
+	listed []*Server // what discovery says
+	rand   *rand.Rand
+	log    log
 }
 
 // Seed of the arrivals and of the service times. The engine's own draws are not seeded: figures vary a little from run
@@ -56,6 +58,7 @@ func Run(t *testing.T, s Scenario, maker Maker) *Report {
 	var r *Report
 	synctest.Test(t, func(*testing.T) {
 		w := newWorld(&s)
+		w.begin = time.Now().Add(s.Warm)
 		for range s.Clients {
 			w.Clients = append(w.Clients, maker(w))
 		}
@@ -66,6 +69,7 @@ func Run(t *testing.T, s Scenario, maker Maker) *Report {
 
 func newWorld(s *Scenario) *World {
 	w := &World{scenario: s, byAddr: map[string]*Server{}, end: make(chan struct{}), rand: rand.New(rand.NewPCG(seed, seed))}
+	w.log.servers = map[*Server][]int32{}
 	for i := range s.Servers {
 		w.Add(fmt.Sprintf("s%d:80", i))
 	}
@@ -75,20 +79,46 @@ func newWorld(s *Scenario) *World {
 	return w
 }
 
-// Add adds a server. Clients learn of it by Publish.
+// Add starts a server and lists it.
 func (w *World) Add(addr string) *Server {
 	s := newServer(w, addr, w.scenario.Workers)
+	s.work(w.end, &w.working)
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.Servers = append(w.Servers, s)
 	w.byAddr[addr] = s
+	w.listed = append(slices.Clone(w.listed), s)
 	return s
 }
 
-func (w *World) endpoints() []resolver.Endpoint {
-	list := make([]resolver.Endpoint, len(w.Servers))
-	for i, s := range w.Servers {
-		list[i] = resolver.Endpoint{Addr: s.Addr}
+// Remove takes a server off the list; it goes on serving.
+func (w *World) Remove(s *Server) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.listed = slices.DeleteFunc(slices.Clone(w.listed), func(x *Server) bool { return x == s })
+}
+
+// Publish tells all clients what is listed now.
+func (w *World) Publish() {
+	for _, c := range w.Clients {
+		c.Update(w.Listed())
 	}
-	return list
+}
+
+// Listed is what discovery says. Never write to it.
+func (w *World) Listed() []*Server {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.listed
+}
+
+// Since is how long ago the warm time ended; negative before.
+func (w *World) Since() time.Duration { return time.Since(w.begin) }
+
+func (w *World) server(addr string) *Server {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.byAddr[addr]
 }
 
 // random is a source for one draw or a few: seeded by the world's, so that runs are alike.
@@ -99,12 +129,7 @@ func (w *World) random() *rand.Rand {
 }
 
 func (w *World) play() *Report {
-	w.begin = time.Now().Add(w.scenario.Warm)
-	w.log.servers = make(map[*Server][]int32, len(w.Servers))
-	var servers, calls, rest sync.WaitGroup
-	for _, s := range w.Servers {
-		s.work(w.end, &servers)
-	}
+	var calls, rest sync.WaitGroup
 	for _, e := range w.scenario.Events {
 		rest.Go(func() {
 			time.Sleep(w.scenario.Warm + e.At)
@@ -119,7 +144,7 @@ func (w *World) play() *Report {
 		c.Close()
 	}
 	close(w.end)
-	servers.Wait()
+	w.working.Wait()
 	time.Sleep(time.Hour) // answers that nobody waits for
 	return w.report()
 }

@@ -68,6 +68,19 @@ func (s *Server) end(state int32) {
 	close(s.life.Swap(&life{make(chan struct{})}).over)
 }
 
+// Paused stops the server for a while in every period, as a garbage collection does: what arrives meanwhile waits. It
+// begins offset earlier than the period.
+func (s *Server) Paused(every, pause, offset time.Duration) {
+	needs := s.Time
+	s.Time = func(r *rand.Rand) time.Duration {
+		at := (s.world.Since() + offset) % every
+		if at < 0 {
+			at += every
+		}
+		return needs(r) + max(0, pause-at)
+	}
+}
+
 // work runs the workers until the world ends.
 func (s *Server) work(end <-chan struct{}, all *sync.WaitGroup) {
 	for range s.workers {

@@ -1,0 +1,199 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// The scenarios: what the gates assert and what the comparison runs. Servers take 20 ms where nothing else is said.
+
+// Steady is a service without a fault.
+func Steady(servers, clients int, rate float64, d time.Duration) Scenario {
+	return Scenario{Name: "steady", Servers: servers, Clients: clients, Rate: rate, Warm: 10 * time.Second, Duration: d}
+}
+
+// Killed kills n of ten servers at once; their connections break, and dials are refused.
+func Killed(n, clients int) Scenario {
+	s := Steady(10, clients, 1000, 60*time.Second)
+	s.Name = fmt.Sprintf("%d of 10 killed", n)
+	s.Events = []Event{{0, first(n, (*Server).Kill)}}
+	return s
+}
+
+// Blackholed has n of ten servers that never answer a dial, from the start.
+func Blackholed(n, clients int) Scenario {
+	s := Steady(10, clients, 1000, 120*time.Second)
+	s.Name, s.Warm = fmt.Sprintf("%d of 10 blackholed", n), 0
+	s.Setup = first(n, (*Server).Vanish)
+	return s
+}
+
+// AllFail lets every server answer a share of the requests with status.
+func AllFail(share float64, status, clients int) Scenario {
+	s := Steady(10, clients, 1000, 60*time.Second)
+	s.Name = fmt.Sprintf("all answer %.0f %% by %d", 100*share, status)
+	s.Setup = first(10, func(s *Server) { s.Fault = failing(share, status) })
+	return s
+}
+
+// OneFailsFast lets one of ten answer all by status, in 1 ms instead of 20.
+func OneFailsFast(status, clients int) Scenario {
+	s := Steady(10, clients, 1000, 60*time.Second)
+	s.Name = fmt.Sprintf("1 of 10 fails fast by %d", status)
+	s.Events = []Event{{0, first(1, func(s *Server) { s.Fault = failing(1, status) })}}
+	return s
+}
+
+// TenFailFast lets 10 of 100 answer by status, at ten calls a second.
+func TenFailFast(status int) Scenario {
+	s := Steady(100, 1, 10, 10*time.Minute)
+	s.Name, s.Warm = fmt.Sprintf("10 of 100 fail fast by %d, 10 rps", status), 0
+	s.Setup = first(10, func(s *Server) { s.Fault = failing(1, status) })
+	return s
+}
+
+// OneDead has one of ten that refuses dials, at one call a second.
+func OneDead() Scenario {
+	s := Steady(10, 1, 1, time.Hour)
+	s.Name, s.Warm = "1 of 10 dead, 1 rps", 0
+	s.Setup = first(1, func(s *Server) { s.state.Store(refusing) })
+	return s
+}
+
+// Outage lets all answer 503 for a minute.
+func Outage(clients int) Scenario {
+	s := Steady(10, clients, 500, 80*time.Second)
+	s.Name, s.Warm = "all answer 503 for 60 s", 20*time.Second
+	s.Events = []Event{
+		{0, first(10, func(s *Server) { s.Fault = failing(1, 503) })},
+		{60 * time.Second, first(10, func(s *Server) { s.Fault = nil })},
+	}
+	return s
+}
+
+// Overload is ten servers with four workers each at nine tenths of their capacity, which falls to 40 % for ten seconds.
+// Callers give an attempt 200 ms; the servers do not notice.
+func Overload() Scenario {
+	const capacity = 10 * 4 / 0.02
+	s := Steady(10, 20, 0.9*capacity, 60*time.Second)
+	s.Name, s.Warm, s.Workers, s.Attempt = "overload, trigger gone after 10 s", 20*time.Second, 4, 200*time.Millisecond
+	s.Setup = first(10, func(s *Server) { s.Time = exponential(20 * time.Millisecond) })
+	s.Events = []Event{
+		{0, first(10, func(s *Server) { s.Slow(0.4) })},
+		{10 * time.Second, first(10, func(s *Server) { s.Slow(1) })},
+	}
+	return s
+}
+
+// WrongTimeout has a service that takes 150 ms for 60 % of the calls, and callers that wait for 100.
+func WrongTimeout() Scenario {
+	s := Steady(10, 20, 1000, 60*time.Second)
+	s.Name, s.Attempt = "attempt_timeout wrong for 60 %", 100*time.Millisecond
+	s.Setup = first(10, func(s *Server) { s.Time = mixed(20*time.Millisecond, 150*time.Millisecond, 0.6) })
+	return s
+}
+
+// OneSlow adds 100 ms to 30 % of the requests of one of ten.
+func OneSlow() Scenario {
+	s := Steady(10, 20, 1000, 60*time.Second)
+	s.Name = "1 of 10 slow (+100 ms on 30 %)"
+	s.Warm = 20 * time.Second
+	s.Setup = first(1, func(s *Server) { s.Time = mixed(20*time.Millisecond, 120*time.Millisecond, 0.3) })
+	return s
+}
+
+// SlowRamp lets one of ten grow slower, from 20 to 500 ms in 30 s.
+func SlowRamp() Scenario {
+	s := Steady(10, 20, 1000, 60*time.Second)
+	s.Name = "1 of 10 ever slower, to 500 ms"
+	s.Setup = first(1, func(s *Server) {
+		s.Time = func(*rand.Rand) time.Duration {
+			share := min(1, max(0, s.world.Since().Seconds()/30))
+			return 20*time.Millisecond + time.Duration(share*float64(480*time.Millisecond))
+		}
+	})
+	return s
+}
+
+// Pauses stops all servers for 200 ms every 5 s: at once, or each at a time of its own.
+func Pauses(atOnce bool) Scenario {
+	s := Steady(10, 20, 1000, 60*time.Second)
+	s.Name = "pauses of 200 ms, one server at a time"
+	if atOnce {
+		s.Name = "pauses of 200 ms, all at once"
+	}
+	s.Setup = func(w *World) {
+		for i, srv := range w.Servers {
+			offset := time.Duration(0)
+			if !atOnce {
+				offset = time.Duration(i) * 500 * time.Millisecond
+			}
+			srv.Paused(5*time.Second, 200*time.Millisecond, offset)
+		}
+	}
+	return s
+}
+
+// ColdStart has an empty queue of workers and adds a server that takes ten times as long in its first five seconds.
+func ColdStart() Scenario {
+	s := Steady(10, 20, 1200, 40*time.Second)
+	s.Name, s.Workers = "a cold server joins 10 busy ones", 4
+	s.Setup = first(10, func(s *Server) { s.Time = exponential(20 * time.Millisecond) })
+	s.Events = []Event{{0, func(w *World) {
+		n := w.Add("cold:80")
+		n.Time = exponential(20 * time.Millisecond)
+		n.Slow(0.1)
+		w.Publish()
+		time.Sleep(5 * time.Second)
+		n.Slow(1)
+	}}}
+	return s
+}
+
+// RollingDeploy replaces ten servers one by one: each is killed without a word, leaves the list two seconds later, and
+// its successor joins.
+func RollingDeploy() Scenario {
+	s := Steady(10, 20, 1000, 60*time.Second)
+	s.Name = "rolling deploy, killed before deregistered"
+	s.Events = []Event{{0, func(w *World) {
+		for i, old := range w.Servers[:10] {
+			old.Kill()
+			time.Sleep(2 * time.Second)
+			w.Remove(old)
+			w.Add(fmt.Sprintf("new%d:80", i))
+			w.Publish()
+			time.Sleep(3 * time.Second)
+		}
+	}}}
+	return s
+}
+
+// exponential is a time of that mean.
+func exponential(mean time.Duration) func(*rand.Rand) time.Duration {
+	return func(r *rand.Rand) time.Duration { return time.Duration(r.ExpFloat64() * float64(mean)) }
+}
+
+// mixed is slow for a share of the requests, else usual.
+func mixed(usual, slow time.Duration, share float64) func(*rand.Rand) time.Duration {
+	return func(r *rand.Rand) time.Duration {
+		if r.Float64() < share {
+			return slow
+		}
+		return usual
+	}
+}
+
+// failing answers a share of the requests by status, in 1 ms.
+func failing(share float64, status int) func(*rand.Rand) (int, time.Duration, bool) {
+	return func(r *rand.Rand) (int, time.Duration, bool) { return status, time.Millisecond, r.Float64() < share }
+}
+
+// first does something to the first n servers.
+func first(n int, do func(*Server)) func(*World) {
+	return func(w *World) {
+		for _, s := range w.Servers[:n] {
+			do(s)
+		}
+	}
+}
