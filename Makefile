@@ -41,6 +41,10 @@ bench:
 modules:
 	.ci/modules
 
+# The picture of the README: the quickstart's screen while an instance of each service fails.
+screenshot:
+	go run ./examples/quickstart -lines -picture docs/quickstart.svg
+
 # Under another name until it is whole, and one build at a time. The version is part of the name: no prerequisites.
 $(GOLANGCI):
 	@mkdir -p $(CACHE)
