@@ -45,6 +45,7 @@ type options struct {
 	zone      string
 	faults    []Fault
 	injected  map[string]*engine.Injection
+	hashField string
 }
 
 // WithConsul says how to reach Consul, for discovery and policy. Unset: the environment's CONSUL_* variables.
@@ -71,6 +72,10 @@ func WithObserver(ob Observer) Option {
 // WithZone says which zone this process runs in, as the endpoints' Zone names it: while load_balancing.prefer_local_zone
 // holds, its own zone's endpoints are preferred. Unset: the variable ONEHOP_ZONE; "": none is preferred.
 func WithZone(zone string) Option { return func(o *options) { o.zone = zone } }
+
+// WithHashField names the HTTP header or gRPC metadata field whose value places a call that has no HashKey on the ring of
+// ring_hash. "": none; such calls are balanced by p2c_ewma.
+func WithHashField(name string) Option { return func(o *options) { o.hashField = name } }
 
 // New returns a Client. It does no I/O: discovery begins with the first use of a target. The error is of a wrong option
 // or variable.

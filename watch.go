@@ -33,7 +33,7 @@ func (c *Client) watch(t resolver.Target) *watched {
 	w := &watched{client: c, target: t, subset: policy.Default().LoadBalancing.Subset}
 	w.live = engine.NewUpstream(t, engine.Env{
 		Go: c.spawn, Context: c.ctx, Hooks: c.hooks, Told: w.told, Refused: w.refused, Mode: c.mode, Zone: c.zone,
-		Injection: c.injection(t.Service),
+		Injection: c.injection(t.Service), HashField: c.hashField,
 	})
 	w.mu.Lock() // a watch may publish at once
 	w.places = []*datacenter{w.begin(t)}

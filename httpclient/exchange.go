@@ -143,12 +143,31 @@ func (x *exchange) prepare(ctx context.Context) error {
 		x.clock.start(x)
 	}
 	x.req = *x.call.req.WithContext(x.traceContext())
-	if sent := x.call.sent.Load(); sent > 0 { // what was never sent, nobody downstream has seen
-		x.req.Header = x.req.Header.Clone()
-		x.req.Header.Set(attemptCount, strconv.Itoa(int(sent)+1))
-	}
+	x.tell()
 	return x.attachBody()
 }
+
+// tell puts into the attempt's own header what downstream should know: which attempt it is, how much time is left.
+func (x *exchange) tell() {
+	sent := x.call.sent.Load() // what was never sent, nobody downstream has seen
+	deadline, bounded := time.Time{}, false
+	if x.call.transport.tellTime {
+		deadline, bounded = x.Deadline()
+	}
+	if sent == 0 && !bounded {
+		return
+	}
+	x.req.Header = x.req.Header.Clone()
+	if sent > 0 {
+		x.req.Header.Set(attemptCount, strconv.Itoa(int(sent)+1))
+	}
+	if bounded {
+		x.req.Header.Set(timeLeft, strconv.FormatInt(max(1, time.Until(deadline).Milliseconds()), 10))
+	}
+}
+
+// timeLeft tells downstream the milliseconds left of the call, as Envoy does.
+const timeLeft = "X-Envoy-Expected-Rq-Timeout-Ms"
 
 // attemptCount tells downstream which attempt of its caller a request is, as Envoy does; the first does not say so.
 const attemptCount = "X-Envoy-Attempt-Count"
@@ -227,8 +246,6 @@ func (x *exchange) facts(err error) facts {
 		unwritten:   wire&got != 0 && wire&wrote == 0,
 		untraced:    wire&asked == 0,
 		stale:       wire&(http1|reused) == http1|reused && wire&replied == 0,
-		http1:       wire&http1 != 0,
-		replayable:  replayable(x.call.req),
 		rewindable:  rewindable(x.call.req) || x.upload != nil && x.upload.untouched(),
 	}
 	if x.clock != nil {

@@ -26,6 +26,7 @@ type options struct {
 	hosts      func(string) (resolver.Target, bool)
 	middleware func(http.RoundTripper) http.RoundTripper
 	classifier func(*http.Response, error) onehop.Outcome
+	tellTime   bool
 }
 
 // New returns a client for the services that hop finds, over a clone of net/http's default settings. Make one and share
@@ -82,3 +83,8 @@ func WithMiddleware(f func(http.RoundTripper) http.RoundTripper) Option {
 func WithClassifier(f func(*http.Response, error) onehop.Outcome) Option {
 	return func(o *options) { o.classifier = f }
 }
+
+// WithDeadlineHeader tells the services how much time is left of a call that has a deadline, the caller's or the policy's,
+// in milliseconds by the header x-envoy-expected-rq-timeout-ms, anew for each attempt. Off by default: not every service
+// may be told, and some proxies obey it.
+func WithDeadlineHeader() Option { return func(o *options) { o.tellTime = true } }

@@ -117,6 +117,9 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	c.Protocol, c.Method, c.Path = "http", method(r), r.URL.EscapedPath()
 	c.Safe, c.Replayable = safe(r), rewindable(r)
 	_, c.Retried = r.Header[attemptCount]
+	if field := up.HashField(); field != "" {
+		c.HashKey = r.Header.Get(field)
+	}
 	if err := c.Run(ctx, up, c); err != nil {
 		c.abandon()
 		awaitClientTimeout(r)

@@ -21,6 +21,7 @@ type Call struct {
 	Retried    bool     // is itself a retry of the caller's caller, which marked it
 	Stream     bool     // lives on after its first answer: no time of the policy bounds it, and it is never hedged
 	Options    *Options // nil: none
+	HashKey    string   // what the upstream's HashField held; Options win
 
 	upstream *Upstream
 	plan     *plan
@@ -82,10 +83,14 @@ func (c *Call) noRetry() bool { return c.Options != nil && c.Options.NoRetry }
 
 // hash is where the call's key lies on a ring; 0: it has none.
 func (c *Call) hash() uint64 {
-	if c.Options == nil || c.Options.HashKey == "" {
+	key := c.HashKey
+	if c.Options != nil && c.Options.HashKey != "" {
+		key = c.Options.HashKey
+	}
+	if key == "" {
 		return 0
 	}
-	return max(1, balance.Hash(c.Options.HashKey))
+	return max(1, balance.Hash(key))
 }
 
 // mayProbe: a probe risks the call's first attempt, which must be repeatable; a POST is never risked, whatever its

@@ -27,6 +27,7 @@ type Env struct {
 	Zone      string                                    // the caller's own; "": unknown
 	Mode      func(fromPolicy policy.Mode) policy.Mode  // ONEHOP_MODE; nil: the policy's own
 	Injection *Injection                                // nil: none
+	HashField string                                    // header or metadata field with the key of ring_hash; "": none
 }
 
 // Upstream is one called service as this process sees it. Calls of every protocol share it, and so its health, budget
@@ -77,6 +78,9 @@ func (u *Upstream) Timed() bool { return u.plan.Load().timed }
 
 // ConnectTimeout bounds a dial and its TLS handshake.
 func (u *Upstream) ConnectTimeout() time.Duration { return u.plan.Load().policy.ConnectTimeout }
+
+// HashField is the header or metadata field that carries the key of ring_hash, where the code gives none; "": none.
+func (u *Upstream) HashField() string { return u.env.HashField }
 
 // Closed is closed when the upstream's owner closes: every wait selects on it.
 func (u *Upstream) Closed() <-chan struct{} { return u.env.Context.Done() }
