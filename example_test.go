@@ -1,3 +1,4 @@
+//nolint:errcheck // an example reads as a program does
 package onehop_test
 
 import (
@@ -213,8 +214,7 @@ func ExampleReasonOf() {
 		return
 	}
 	fmt.Println(onehop.ReasonOf(err), errors.Is(err, syscall.ECONNREFUSED))
-	var e *onehop.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*onehop.Error](err); ok {
 		for _, a := range e.Attempts {
 			fmt.Println(a.Number, a.Outcome)
 		}

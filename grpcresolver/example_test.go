@@ -1,3 +1,4 @@
+//nolint:errcheck,testableexamples // an example reads as a program does; the README's needs a Consul
 package grpcresolver_test
 
 import (

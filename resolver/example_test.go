@@ -54,7 +54,7 @@ func ExampleDiskCache() {
 		fmt.Println(err)
 		return
 	}
-	defer os.RemoveAll(dir)
+	defer os.RemoveAll(dir)           //nolint:errcheck // a temporary folder
 	dir = filepath.Join(dir, "cache") // made with mode 0700
 
 	r := resolver.DiskCache(resolver.Static{"payments": {"127.0.0.1:8080"}}, dir)
