@@ -115,10 +115,10 @@ func TestDiskCacheServesWhenNothingIsSaid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "onehop")
 		source := make(scripted)
-		p, stop := watchCached(source, dir)
+		_, stop := watchCached(source, dir)
 		source <- word{snapshot: snapshotOf("a:1")}
 		stop()
-		p, stop = watchCached(source, dir)
+		p, stop := watchCached(source, dir)
 		time.Sleep(cacheGrace)
 		wantWords(t, p, "disk:a:1")
 		source <- word{err: errAway}
@@ -257,7 +257,7 @@ func TestDiskCacheThatCannotBeWritten(t *testing.T) {
 			t.Fatal(err)
 		}
 		open := filepath.Join(t.TempDir(), "open")
-		if err := errors.Join(os.Mkdir(open, 0o700), os.Chmod(open, 0o777)); err != nil { //nolint:gosec // what is tested
+		if err := errors.Join(os.Mkdir(open, 0o700), os.Chmod(open, 0o777)); err != nil {
 			t.Fatal(err)
 		}
 		for _, dir := range []string{filepath.Join(blocker, "onehop"), open} {

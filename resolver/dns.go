@@ -62,14 +62,14 @@ func (d DNS) watch(ctx context.Context, t Target, publish func(Snapshot, error),
 		if err != nil {
 			failures++
 			publish(Snapshot{}, fmt.Errorf("dns server %s: %w", w.server, err))
-			rest = max(w.minTTL, consulapi.Backoff(failures, consulapi.MaxBackoff, rand.Float64())) //nolint:gosec // jitter
+			rest = max(w.minTTL, consulapi.Backoff(failures, consulapi.MaxBackoff, rand.Float64()))
 		} else {
 			failures = 0
 			now := time.Now()
 			publish(Snapshot{Endpoints: memory.apply(now, found), Origin: "dns", At: now}, nil)
 		}
 		rest = max(rest, time.Duration(w.queries)*minQueryInterval)
-		pause(ctx, rest+time.Duration(rand.Float64()*float64(rest)/10)) //nolint:gosec // jitter
+		pause(ctx, rest+time.Duration(rand.Float64()*float64(rest)/10))
 	}
 }
 

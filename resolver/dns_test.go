@@ -68,7 +68,7 @@ func (s *dnsServer) serve(network string, conn net.Conn) {
 			panic(err)
 		}
 		if network == "tcp" {
-			reply = append(binary.BigEndian.AppendUint16(nil, uint16(len(reply))), reply...) //nolint:gosec // small
+			reply = append(binary.BigEndian.AppendUint16(nil, uint16(len(reply))), reply...)
 		}
 		if _, err := conn.Write(reply); err != nil {
 			return

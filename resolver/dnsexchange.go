@@ -37,7 +37,7 @@ var errNotOurs = errors.New("an answer to another question")
 
 // exchange asks over TCP, and over UDP where no connection is to be had.
 func exchange(ctx context.Context, dial dialFunc, server string, question dnsmessage.Question, zone string) (dnsAnswer, error) {
-	id := uint16(rand.Uint32()) //nolint:gosec // over UDP the port is random as well; rand/v2 is ChaCha8
+	id := uint16(rand.Uint32())
 	ctx, cancel := context.WithTimeout(ctx, dnsTimeout)
 	defer cancel()
 	reply, tcpErr := exchangeTCP(ctx, dial, server, id, question)
@@ -77,7 +77,7 @@ func exchangeTCP(ctx context.Context, dial dialFunc, server string, id uint16, q
 	if err != nil {
 		return nil, err
 	}
-	binary.BigEndian.PutUint16(query, uint16(len(query)-2)) //nolint:gosec // at most queryLength
+	binary.BigEndian.PutUint16(query, uint16(len(query)-2))
 	if _, err := conn.Write(query); err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ func (w *dnsWatch) lookup(ctx context.Context) (found []Endpoint, ttl time.Durat
 			return nil, 0, err
 		}
 		for _, a := range addrs {
-			found = append(found, Endpoint{Addr: netip.AddrPortFrom(a, uint16(w.port)).String(), Status: Passing, Weight: 1}) //nolint:gosec // checked
+			found = append(found, Endpoint{Addr: netip.AddrPortFrom(a, uint16(w.port)).String(), Status: Passing, Weight: 1})
 		}
 		return found, ttl, nil
 	}

@@ -45,7 +45,7 @@ func endpointOf(entry *consulapi.ServiceEntry, tagged string) (Endpoint, error) 
 		Tags:       service.Tags,
 		Meta:       service.Meta,
 	}
-	e.weigh(entry)
+	weigh(&e, entry)
 	e.Region, e.Zone = localityOf(entry)
 	return e, nil
 }
@@ -71,7 +71,7 @@ func joinHostPort(host string, port int) (string, error) {
 	}
 	bare := strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 	if ip, err := netip.ParseAddr(bare); err == nil {
-		return netip.AddrPortFrom(ip, uint16(port)).String(), nil //nolint:gosec // in range, see above
+		return netip.AddrPortFrom(ip, uint16(port)).String(), nil
 	}
 	isWrong := func(r rune) bool {
 		return unicode.IsSpace(r) || unicode.IsControl(r) || strings.ContainsRune("/:@[]?#\\", r)
@@ -111,9 +111,9 @@ func statusOf(entry *consulapi.ServiceEntry) (Status, error) {
 	return worst, nil
 }
 
-// weigh takes the weight of the status. A warning weight of 0 beside a passing weight means that no calls are wanted
+// weigh gives e the weight of the status. A warning weight of 0 beside a passing weight means that no calls are wanted
 // while a check warns; both at 0 are not set.
-func (e *Endpoint) weigh(entry *consulapi.ServiceEntry) {
+func weigh(e *Endpoint, entry *consulapi.ServiceEntry) {
 	weights := entry.Service.Weights
 	e.Weight = weights.Passing
 	if e.Status == Warning {
@@ -152,7 +152,7 @@ func startedOf(entry *consulapi.ServiceEntry) time.Time {
 		return time.Unix(seconds, 0).UTC()
 	}
 	if index := entry.Service.CreateIndex; index > 0 {
-		return time.Unix(0, int64(index)).UTC() //nolint:gosec // any other number would do
+		return time.Unix(0, int64(index)).UTC()
 	}
 	return time.Time{}
 }

@@ -91,9 +91,10 @@ func states(name, text string) string {
 
 func TestConsulFollowsInstances(t *testing.T) {
 	agent := consultest.Start(t)
-	name := consultest.Name(t, "pay")
-	for _, consistency := range []resolver.Consistency{"", resolver.Stale, resolver.Consistent, resolver.Cached} {
-		t.Run("consistency "+string(consistency), func(t *testing.T) {
+	for _, consistency := range []resolver.Consistency{resolver.Stale, resolver.Consistent, resolver.Cached} {
+		t.Run(string(consistency), func(t *testing.T) {
+			t.Parallel() // mostly waiting: a watch asks once a second
+			name := consultest.Name(t, "pay")
 			w := startWatch(t, resolver.Consul{Agent: agent.Agent(), Consistency: consistency}, resolver.Target{Service: name})
 			w.until(t, "")
 			a := agent.Register(t, service(name, "a", 8001))
@@ -121,7 +122,8 @@ func TestConsulFiltersAndWeighs(t *testing.T) {
 	agent := consultest.Start(t)
 	name := consultest.Name(t, "pay")
 	a, b := service(name, "a", 8001), service(name, "b", 8002)
-	a.Tags, a.Meta, a.Weights = []string{"v1"}, map[string]string{"zone": "z1", "onehop-started": "2026-05-04T03:02:01Z"}, consultest.Weights{Passing: 7, Warning: 2}
+	a.Tags, a.Weights = []string{"v1"}, consultest.Weights{Passing: 7, Warning: 2}
+	a.Meta = map[string]string{"zone": "z1", "onehop-started": "2026-05-04T03:02:01Z"}
 	b.Tags = []string{"v2"}
 	agent.Register(t, a)
 	agent.Register(t, b)
@@ -270,6 +272,56 @@ func TestConsulBlueGreen(t *testing.T) {
 		if m.Held || !strings.Contains(m.ID, "green") {
 			t.Errorf("member %+v", m)
 		}
+	}
+}
+
+func TestConsulLosesItsLeader(t *testing.T) {
+	servers := consultest.StartCluster(t)
+	leader := consultest.Leader(servers)
+	asked := servers[slices.IndexFunc(servers, func(s *consultest.Agent) bool { return s != leader })]
+	name := consultest.Name(t, "pay")
+	asked.Register(t, service(name, "a", 8001))
+	w := startWatch(t, resolver.Consul{Agent: asked.Agent()}, resolver.Target{Service: name})
+	w.until(t, states(name, "a:passing"))
+	leader.Kill(t)
+	// While there is no leader a new watch reads too: any server answers.
+	startWatch(t, resolver.Consul{Agent: asked.Agent()}, resolver.Target{Service: name}).until(t, states(name, "a:passing"))
+	consultest.Until(t, "another leader", func() bool {
+		now := consultest.Leader(servers)
+		return now != nil && now != leader
+	})
+	asked.Register(t, service(name, "b", 8002))
+	w.until(t, states(name, "a:passing b:passing"))
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.all {
+		if len(s.Endpoints) == 0 {
+			t.Error("an empty set was published")
+		}
+	}
+}
+
+func TestConsulOfAnotherDatacenter(t *testing.T) {
+	near, far := consultest.StartWAN(t)
+	name := consultest.Name(t, "pay")
+	near.Register(t, service(name, "near", 8001))
+	far.Register(t, service(name, "far", 8002))
+	consul := resolver.Consul{Agent: near.Agent()}
+	startWatch(t, consul, resolver.Target{Service: name}).until(t, states(name, "near:passing"))
+	w := startWatch(t, consul, resolver.Target{Service: name, Datacenter: "dc2"})
+	w.until(t, states(name, "far:passing"))
+	w.mu.Lock()
+	if e := w.snapshot.Endpoints[0]; e.Datacenter != "dc2" {
+		t.Errorf("%+v", e)
+	}
+	w.mu.Unlock()
+	there := near.Agent()
+	there.Datacenter = "dc2"
+	startWatch(t, resolver.Consul{Agent: there}, resolver.Target{Service: name}).until(t, states(name, "far:passing"))
+	none := startWatch(t, consul, resolver.Target{Service: name, Datacenter: "dc3"})
+	consultest.Until(t, "an error about the datacenter", func() bool { return none.lastError() != nil })
+	if text := none.lastError().Error(); !strings.Contains(text, "No path to datacenter") {
+		t.Errorf("error %s", text)
 	}
 }
 

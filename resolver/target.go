@@ -166,7 +166,7 @@ func parseURL(s string) (Target, error) {
 	if err != nil {
 		return fail(errors.New("parameters are not percent-encoded properly"))
 	}
-	if err := t.setParameters(params); err != nil {
+	if err := setParameters(&t, params); err != nil {
 		return fail(err)
 	}
 	if err := t.validate(); err != nil {
@@ -175,7 +175,7 @@ func parseURL(s string) (Target, error) {
 	return t, nil
 }
 
-func (t *Target) setParameters(params url.Values) error {
+func setParameters(t *Target, params url.Values) error {
 	for _, name := range slices.Sorted(maps.Keys(params)) {
 		values := params[name]
 		field, known := fields[name]

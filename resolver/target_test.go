@@ -31,8 +31,8 @@ func TestParseTarget(t *testing.T) {
 		{in: "consul:///payments?tag=v2&dc=dc2", want: Target{Service: "payments", Tag: "v2", Datacenter: "dc2"}},
 		{in: "consul:///payments?peer=two&filter=Service.Port%3D%3D80", want: Target{Service: "payments", Peer: "two", Filter: "Service.Port==80"}},
 		{in: "consul:///pay?query=true", want: Target{Service: "pay", Query: true}},
-		{in: "consul://u:secret@127.0.0.1:8500/pay?healthy=true&wait=10s&limit=5&timeout=1s&near=_agent&insecure=true&max-backoff=1s&allow-stale&require-consistent&token=secret&sort=x",
-			want: Target{Service: "pay"}},
+		{in: "consul://u:secret@127.0.0.1:8500/pay?healthy=true&wait=10s&limit=5&timeout=1s&near=_agent&" +
+			"insecure=true&max-backoff=1s&allow-stale&require-consistent&token=secret&sort=x", want: Target{Service: "pay"}},
 
 		{in: "", err: "empty; want a service name"},
 		{in: "payments:8080", err: "leave the port away"},

@@ -63,7 +63,7 @@ var errIndex = errors.New("X-Consul-Index")
 // readMeta returns errIndex, beside a usable Meta, for a missing, zero or unreadable index.
 func readMeta(h http.Header) (Meta, error) {
 	m := Meta{
-		Filtered:    h.Get("X-Consul-Results-Filtered-By-ACLs") == "true",
+		Filtered:    h.Get("X-Consul-Results-Filtered-By-Acls") == "true",
 		DefaultDeny: h.Get("X-Consul-Default-Acl-Policy") != "allow",
 	}
 	m.Age = max(units(h, "X-Consul-Lastcontact", time.Millisecond), units(h, "Age", time.Second))
@@ -82,5 +82,5 @@ func units(h http.Header, name string, unit time.Duration) time.Duration {
 	if err != nil {
 		return 0
 	}
-	return time.Duration(n) * unit //nolint:gosec // 32 bits
+	return time.Duration(n) * unit
 }

@@ -49,8 +49,7 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // KindOf is the kind of the first *Error in err, "" when there is none.
 func KindOf(err error) Kind {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Kind
 	}
 	return ""
@@ -76,17 +75,15 @@ func (d denied) Unwrap() error { return d.error }
 
 // classify wraps what consul/api or a judge of an answer said. status is 0 when no answer came.
 func classify(err error, status int, address, subject string) error {
-	if e := (*Error)(nil); err == nil || errors.As(err, &e) {
+	if _, ok := errors.AsType[*Error](err); ok || err == nil {
 		return err
 	}
 	e := &Error{Kind: kindOf(err, status), Address: address, Subject: subject, Err: err}
-	var inURL *url.Error
-	if errors.As(err, &inURL) {
+	if inURL, ok := errors.AsType[*url.Error](err); ok {
 		// The URL repeats what Address and Subject say, with the filter and all parameters.
 		e.Err = inURL.Err
 	}
-	var refused api.StatusError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[api.StatusError](err); ok {
 		e.Err = errors.New(statusText(refused))
 	}
 	return e

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/onehop-go/onehop/consul"
@@ -23,7 +22,7 @@ type fakeAgent struct {
 	changed  chan struct{}
 	override func(http.ResponseWriter, *http.Request) bool // true: it has answered
 	down     bool
-	conns    map[net.Conn]bool
+	conns    map[*fakeConn]bool
 	most     int         // connections at once
 	dials    []time.Time // to a closed port
 	requests []request
@@ -41,7 +40,7 @@ type request struct {
 // newFake is to be called inside a synctest bubble.
 func newFake(t *testing.T) *fakeAgent {
 	t.Helper()
-	f := &fakeAgent{index: "10", body: "[]", changed: make(chan struct{}), conns: map[net.Conn]bool{}, accept: make(chan net.Conn)}
+	f := &fakeAgent{index: "10", body: "[]", changed: make(chan struct{}), conns: map[*fakeConn]bool{}, accept: make(chan net.Conn)}
 	f.server.Handler = f
 	served := make(chan error, 1)
 	go func() { served <- f.server.Serve(f) }()
@@ -144,14 +143,14 @@ func (f *fakeAgent) answerBy(by func(http.ResponseWriter, *http.Request) bool) {
 func (f *fakeAgent) switchOff(off bool) {
 	f.mu.Lock()
 	f.down = off
-	var broken []net.Conn
+	var broken []*fakeConn
 	for c := range f.conns {
 		broken = append(broken, c)
 	}
 	f.mu.Unlock()
 	if off {
 		for _, c := range broken {
-			_ = c.(*fakeConn).Conn.Close()
+			_ = c.Conn.Close()
 		}
 	}
 }
@@ -222,12 +221,6 @@ func (f *fakeAgent) block(r *http.Request, asked string) {
 	case <-timer.C:
 	case <-r.Context().Done():
 	}
-}
-
-// inBubble runs f in virtual time.
-func inBubble(t *testing.T, f func(t *testing.T)) {
-	t.Helper()
-	synctest.Test(t, f)
 }
 
 // record collects what a watch tells.

@@ -26,7 +26,7 @@ func perSecond(t *testing.T, times []time.Time) {
 }
 
 func TestFlappingAgentIsAskedGently(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
 		f.body = instances(1, 3)
 		l := f.watch(t, f.client(t, consul.Agent{}), ServiceQuery{})
@@ -52,7 +52,7 @@ func TestFlappingAgentIsAskedGently(t *testing.T) {
 }
 
 func TestIndexGoesBackwards(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
 		f.set("1000", instances(1, 3))
 		l := f.watch(t, f.client(t, consul.Agent{}), ServiceQuery{})
@@ -75,7 +75,7 @@ func TestIndexGoesBackwards(t *testing.T) {
 }
 
 func TestRestartedAgentIsAskedWithoutIndex(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
 		f.set("1000", instances(1, 3))
 		l := f.watch(t, f.client(t, consul.Agent{}), ServiceQuery{})
@@ -99,7 +99,7 @@ func TestRestartedAgentIsAskedWithoutIndex(t *testing.T) {
 }
 
 func TestContentIsComparedNotTheIndex(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
 		f.set("7", `[{"Key":"k","Value":"b25l","ModifyIndex":7}]`)
 		events := watchKey(t, f.client(t, consul.Agent{}), "k")
@@ -120,7 +120,7 @@ func TestContentIsComparedNotTheIndex(t *testing.T) {
 
 func TestIndexThatIsNone(t *testing.T) {
 	for _, index := range []string{"0", "", "abc", "-1", "99999999999999999999999"} {
-		inBubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			f := newFake(t)
 			f.set(index, instances(1, 3))
 			l := f.watch(t, f.client(t, consul.Agent{}), ServiceQuery{})
@@ -144,7 +144,7 @@ func TestIndexThatIsNone(t *testing.T) {
 
 func TestOverloadedConsulIsAskedLess(t *testing.T) {
 	for _, status := range []int{http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusInternalServerError} {
-		inBubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			f := newFake(t)
 			f.body = instances(1, 3)
 			l := f.watch(t, f.client(t, consul.Agent{}), ServiceQuery{})
@@ -195,7 +195,7 @@ func TestEmptyListIsConfirmed(t *testing.T) {
 			}
 			return false
 		}, Denied, ids(1, 3)},
-		"anonymous, allowed by default": {"", func(w http.ResponseWriter, r *http.Request) bool {
+		"anonymous, allowed by default": {"", func(w http.ResponseWriter, _ *http.Request) bool {
 			w.Header().Set("X-Consul-Default-Acl-Policy", "allow")
 			return false
 		}, "", ""},
@@ -217,7 +217,7 @@ func TestEmptyListIsConfirmed(t *testing.T) {
 		}, Server, ids(1, 3)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
 				f := newFake(t)
 				f.body = instances(1, 3)
 				l := f.watch(t, f.client(t, consul.Agent{Token: row.token}), ServiceQuery{})
@@ -242,7 +242,7 @@ func TestEmptyListIsConfirmed(t *testing.T) {
 }
 
 func TestShrunkenListIsReadAgainSoon(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
 		f.body = instances(1, 10)
 		l := f.watch(t, f.client(t, consul.Agent{Token: "t"}), ServiceQuery{})
@@ -285,7 +285,7 @@ func TestMalformedAnswersChangeNothing(t *testing.T) {
 		"huge":      `["` + strings.Repeat("x", 1<<20),
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
 				f := newFake(t)
 				f.body = instances(1, 3)
 				c := f.client(t, consul.Agent{})
@@ -313,7 +313,7 @@ func TestMalformedAnswersChangeNothing(t *testing.T) {
 }
 
 func TestImpossibleInstancesChangeNothing(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
 		f.body = instances(1, 3)
 		l := f.watch(t, f.client(t, consul.Agent{}), ServiceQuery{})
@@ -330,7 +330,7 @@ func TestImpossibleInstancesChangeNothing(t *testing.T) {
 }
 
 func TestDrippingAnswerIsAborted(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
 		f.answerBy(func(w http.ResponseWriter, r *http.Request) bool {
 			w.Header().Set("X-Consul-Index", "1")
@@ -338,7 +338,7 @@ func TestDrippingAnswerIsAborted(t *testing.T) {
 				if _, err := w.Write([]byte(" ")); err != nil {
 					break
 				}
-				w.(http.Flusher).Flush()
+				_ = http.NewResponseController(w).Flush()
 				_ = sleep(r.Context(), time.Second)
 			}
 			return true
@@ -358,7 +358,7 @@ func TestDrippingAnswerIsAborted(t *testing.T) {
 }
 
 func TestSilentAgentEndsABlockingQuery(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
 		f.body = instances(1, 3)
 		l := f.watch(t, f.client(t, consul.Agent{}), ServiceQuery{})
@@ -373,7 +373,7 @@ func TestSilentAgentEndsABlockingQuery(t *testing.T) {
 }
 
 func TestChurnIsCoalesced(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
 		f.body = instances(1, 3)
 		l := f.watch(t, f.client(t, consul.Agent{}), ServiceQuery{})
@@ -392,7 +392,7 @@ func TestChurnIsCoalesced(t *testing.T) {
 }
 
 func TestFullReadEveryFiveToTenMinutes(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
 		f.body = instances(1, 3)
 		f.watch(t, f.client(t, consul.Agent{}), ServiceQuery{})
@@ -417,7 +417,7 @@ func TestFullReadEveryFiveToTenMinutes(t *testing.T) {
 }
 
 func TestManyWatchesShareFewConnections(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
 		f.body = instances(1, 3)
 		c := f.client(t, consul.Agent{})
@@ -448,7 +448,7 @@ func TestManyWatchesShareFewConnections(t *testing.T) {
 }
 
 func TestRedirectIsNotFollowed(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
 		f.answerBy(func(w http.ResponseWriter, r *http.Request) bool {
 			http.Redirect(w, r, "http://192.0.2.9/stolen", http.StatusTemporaryRedirect)
@@ -470,7 +470,7 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 }
 
 func TestMissingKeyIsReadTwice(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
 		f.set("10", `[{"Key":"k","Value":"b25l","ModifyIndex":7}]`)
 		events := watchKey(t, f.client(t, consul.Agent{}), "k")

@@ -34,7 +34,7 @@ func (c *Client) WatchKey(ctx context.Context, key string, publish func(KeyValue
 		<-ctx.Done()
 		return
 	}
-	w := c.joinKey(key)
+	w := c.joinKey(key) //nolint:contextcheck // the loop outlives the watcher that starts it
 	defer c.leaveKey(key, w)
 	var last keyState
 	for ctx.Err() == nil {

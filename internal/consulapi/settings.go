@@ -55,7 +55,7 @@ type reader struct {
 	problems []error
 }
 
-func (r *reader) problem(format string, args ...any) {
+func (r *reader) problemf(format string, args ...any) {
 	r.problems = append(r.problems, fmt.Errorf("consul agent: "+format, args...))
 }
 
@@ -73,7 +73,7 @@ func (r *reader) flag(variable string, unset bool) bool {
 	}
 	b, err := strconv.ParseBool(v)
 	if err != nil {
-		r.problem("%s is %q; want true or false", variable, v)
+		r.problemf("%s is %q; want true or false", variable, v)
 	}
 	return b
 }
@@ -88,7 +88,7 @@ func (r *reader) address(explicit string) address {
 	}
 	a, err := parseAddress(text, r.flag("CONSUL_HTTP_SSL", false))
 	if err != nil {
-		r.problem("%s: %w", source, err)
+		r.problemf("%s: %w", source, err)
 	}
 	return a
 }
@@ -106,7 +106,7 @@ func (r *reader) credentials(a consul.Agent, s *settings) {
 		s.token = r.getenv("CONSUL_HTTP_TOKEN")
 	}
 	if !validToken(s.token) {
-		r.problem("the token holds white space or other characters that no token has")
+		r.problemf("the token holds white space or other characters that no token has")
 		s.token = ""
 	}
 	s.user, s.password, _ = strings.Cut(r.getenv("CONSUL_HTTP_AUTH"), ":")
@@ -116,16 +116,16 @@ var datacenterName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
 func (r *reader) check(a consul.Agent, s *settings) {
 	if (s.certFile == "") != (s.keyFile == "") {
-		r.problem("a client certificate needs both CertFile (CONSUL_CLIENT_CERT) and KeyFile (CONSUL_CLIENT_KEY); only one is set")
+		r.problemf("a client certificate needs both CertFile (CONSUL_CLIENT_CERT) and KeyFile (CONSUL_CLIENT_KEY); only one is set")
 	}
 	if !s.tls && (a.CAFile != "" || a.CertFile != "" || a.ServerName != "") {
-		r.problem("TLS files or a server name are set, but %s is not asked over TLS; write https:// before the address", s.shown)
+		r.problemf("TLS files or a server name are set, but %s is not asked over TLS; write https:// before the address", s.shown)
 	}
 	if s.datacenter != "" && !datacenterName.MatchString(s.datacenter) {
-		r.problem("Datacenter is %q; want letters, digits, - and _", s.datacenter)
+		r.problemf("Datacenter is %q; want letters, digits, - and _", s.datacenter)
 	}
 	if s.wait < 0 || s.wait > maxWait {
-		r.problem("Wait is %v; want 0 (%v) to %v", s.wait, defaultWait, maxWait)
+		r.problemf("Wait is %v; want 0 (%v) to %v", s.wait, defaultWait, maxWait)
 	}
 	if s.wait == 0 {
 		s.wait = defaultWait

@@ -22,28 +22,49 @@ func TestResolve(t *testing.T) {
 		"address of the environment": {env: map[string]string{"CONSUL_HTTP_ADDR": "consul.example:8501"}, want: func(s settings) bool {
 			return s.dial == "consul.example:8501" && s.base == "http://consul.example:8501"
 		}},
-		"code before environment": {consul.Agent{Address: "a:1"}, map[string]string{"CONSUL_HTTP_ADDR": "b:2"}, func(s settings) bool { return s.dial == "a:1" }},
+		"code before environment": {consul.Agent{Address: "a:1"}, map[string]string{"CONSUL_HTTP_ADDR": "b:2"}, func(s settings) bool {
+			return s.dial == "a:1"
+		}},
 		"https": {env: map[string]string{"CONSUL_HTTP_ADDR": "https://consul.example"}, want: func(s settings) bool {
 			return s.tls && s.dial == "consul.example:443" && s.base == "https://consul.example:443" && s.host == "consul.example"
 		}},
 		"http with a path": {agent: consul.Agent{Address: "http://proxy/consul/"}, want: func(s settings) bool {
 			return s.dial == "proxy:80" && s.base == "http://proxy:80/consul"
 		}},
-		"IPv6":         {agent: consul.Agent{Address: "[::1]:8500"}, want: func(s settings) bool { return s.dial == "[::1]:8500" && s.host == "::1" }},
-		"unix socket":  {agent: consul.Agent{Address: "unix:///run/consul.sock"}, want: func(s settings) bool { return s.network == "unix" && s.dial == "/run/consul.sock" && !s.tls }},
-		"SSL variable": {env: map[string]string{"CONSUL_HTTP_SSL": "true", "CONSUL_HTTP_ADDR": "http://c:8501"}, want: func(s settings) bool { return s.tls && s.base == "https://c:8501" }},
-		"no verifying": {env: map[string]string{"CONSUL_HTTP_SSL": "1", "CONSUL_HTTP_SSL_VERIFY": "false"}, want: func(s settings) bool { return s.tls && s.insecure }},
-		"TLS files": {env: map[string]string{"CONSUL_HTTP_SSL": "1", "CONSUL_CACERT": "ca", "CONSUL_CAPATH": "cas", "CONSUL_CLIENT_CERT": "c", "CONSUL_CLIENT_KEY": "k", "CONSUL_TLS_SERVER_NAME": "n"},
+		"IPv6": {agent: consul.Agent{Address: "[::1]:8500"}, want: func(s settings) bool { return s.dial == "[::1]:8500" && s.host == "::1" }},
+		"unix socket": {agent: consul.Agent{Address: "unix:///run/consul.sock"}, want: func(s settings) bool {
+			return s.network == "unix" && s.dial == "/run/consul.sock" && !s.tls
+		}},
+		"SSL variable": {env: map[string]string{"CONSUL_HTTP_SSL": "true", "CONSUL_HTTP_ADDR": "http://c:8501"}, want: func(s settings) bool {
+			return s.tls && s.base == "https://c:8501"
+		}},
+		"no verifying": {env: map[string]string{"CONSUL_HTTP_SSL": "1", "CONSUL_HTTP_SSL_VERIFY": "false"}, want: func(s settings) bool {
+			return s.tls && s.insecure
+		}},
+		"TLS files": {env: map[string]string{"CONSUL_HTTP_SSL": "1", "CONSUL_CACERT": "ca", "CONSUL_CAPATH": "cas",
+			"CONSUL_CLIENT_CERT": "c", "CONSUL_CLIENT_KEY": "k", "CONSUL_TLS_SERVER_NAME": "n"},
 			want: func(s settings) bool {
 				return s.caFile == "ca" && s.caPath == "cas" && s.certFile == "c" && s.keyFile == "k" && s.server == "n"
 			}},
-		"basic auth":          {env: map[string]string{"CONSUL_HTTP_AUTH": "u:p:q"}, want: func(s settings) bool { return s.user == "u" && s.password == "p:q" }},
-		"token":               {env: map[string]string{"CONSUL_HTTP_TOKEN": "t"}, want: func(s settings) bool { return s.token == "t" && s.tokenFile == "" }},
-		"token file wins":     {env: map[string]string{"CONSUL_HTTP_TOKEN": "t", "CONSUL_HTTP_TOKEN_FILE": "f"}, want: func(s settings) bool { return s.token == "" && s.tokenFile == "f" }},
-		"code's token wins":   {consul.Agent{Token: "c"}, map[string]string{"CONSUL_HTTP_TOKEN": "t", "CONSUL_HTTP_TOKEN_FILE": "f"}, func(s settings) bool { return s.token == "c" && s.tokenFile == "" }},
-		"code's file wins":    {consul.Agent{Token: "c", TokenFile: "cf"}, map[string]string{"CONSUL_HTTP_TOKEN": "t"}, func(s settings) bool { return s.token == "" && s.tokenFile == "cf" }},
-		"wait":                {agent: consul.Agent{Wait: time.Minute}, want: func(s settings) bool { return s.wait == time.Minute }},
-		"namespace of Consul": {env: map[string]string{"CONSUL_NAMESPACE": "n", "CONSUL_PARTITION": "p"}, want: func(s settings) bool { return s.namespace == "n" && s.partition == "p" }},
+		"basic auth": {env: map[string]string{"CONSUL_HTTP_AUTH": "u:p:q"}, want: func(s settings) bool {
+			return s.user == "u" && s.password == "p:q"
+		}},
+		"token": {env: map[string]string{"CONSUL_HTTP_TOKEN": "t"}, want: func(s settings) bool {
+			return s.token == "t" && s.tokenFile == ""
+		}},
+		"token file wins": {env: map[string]string{"CONSUL_HTTP_TOKEN": "t", "CONSUL_HTTP_TOKEN_FILE": "f"}, want: func(s settings) bool {
+			return s.token == "" && s.tokenFile == "f"
+		}},
+		"code's token wins": {consul.Agent{Token: "c"}, map[string]string{"CONSUL_HTTP_TOKEN": "t", "CONSUL_HTTP_TOKEN_FILE": "f"}, func(s settings) bool {
+			return s.token == "c" && s.tokenFile == ""
+		}},
+		"code's file wins": {consul.Agent{Token: "c", TokenFile: "cf"}, map[string]string{"CONSUL_HTTP_TOKEN": "t"}, func(s settings) bool {
+			return s.token == "" && s.tokenFile == "cf"
+		}},
+		"wait": {agent: consul.Agent{Wait: time.Minute}, want: func(s settings) bool { return s.wait == time.Minute }},
+		"namespace of Consul": {env: map[string]string{"CONSUL_NAMESPACE": "n", "CONSUL_PARTITION": "p"}, want: func(s settings) bool {
+			return s.namespace == "n" && s.partition == "p"
+		}},
 	} {
 		s, err := resolve(row.agent, func(k string) string { return row.env[k] })
 		if err != nil || !row.want(s) {

@@ -152,7 +152,7 @@ func TestTLSFaultsAreNamed(t *testing.T) {
 
 func TestUnixSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "consul.sock")
-	listener, err := net.Listen("unix", path) //nolint:noctx // a test's own
+	listener, err := net.Listen("unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func (c *Client) Watch(ctx context.Context, step func(context.Context, *Turn) er
 		}
 		if err != nil {
 			failed(err)
-			pause = max(pause, w.pace.failed(KindOf(err), rand.Float64())) //nolint:gosec // jitter
+			pause = max(pause, w.pace.failed(KindOf(err), rand.Float64()))
 		} else {
 			w.pace.succeeded()
 		}
@@ -73,7 +73,7 @@ func (t *Turn) Next(ctx context.Context, subject string, mode Mode, request Requ
 		t.bad, err = err, nil
 	}
 	if err == nil {
-		cursor.took(time.Now(), asked, meta.Index, rand.Float64()) //nolint:gosec // jitter
+		cursor.took(time.Now(), asked, meta.Index, rand.Float64())
 	}
 	return meta, err
 }
