@@ -20,6 +20,10 @@ import (
 // The attempt loop runs beside the caller until one attempt has response headers: then the stream is committed (gRFC
 // A6), and the caller's every operation goes straight to it. Until then what the caller sends is remembered, by
 // reference as grpc-go allows, and sent again on the next attempt. Whatever reads waits for the decision.
+//
+// A call that may not be sent twice is direct: once open it is the caller's, and the caller's first RecvMsg tells
+// the loop how it went. Waiting for headers by ClientStream.Header would take its transparent retry from grpc-go, and with it the
+// only knowledge of streams that were never processed.
 type streamCall struct {
 	engine.Call
 	ledger
@@ -30,6 +34,9 @@ type streamCall struct {
 	opts     []grpc.CallOption
 	finish   []func(error)
 
+	direct  bool          // set before opened is closed
+	heard   chan error    // direct: what the first RecvMsg said
+	once    sync.Once     // heard
 	opened  chan struct{} // closed when the first attempt's stream is open
 	decided chan struct{} // closed when the loop is over: committed, or failed
 	first   sync.Once     // opened
@@ -51,10 +58,11 @@ func (l *link) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.Clien
 	case found.up == nil:
 		return streamer(ctx, desc, cc, method, opts...)
 	}
-	c := &streamCall{found: found, cc: cc, desc: desc, streamer: streamer, opened: make(chan struct{}), decided: make(chan struct{})}
+	c := &streamCall{found: found, cc: cc, desc: desc, streamer: streamer}
+	c.heard, c.opened, c.decided = make(chan error, 1), make(chan struct{}), make(chan struct{})
 	c.Protocol, c.Method, c.Stream = "grpc", method, true
 	c.Safe, c.Replayable = methodOf(method).idempotent, true
-	c.Options = engine.OptionsOf(ctx)
+	mark(ctx, &c.Call, found.up)
 	c.opts, c.finish = split(opts)
 	c.waits = waitsForReady(opts)
 	go c.run(ctx)
@@ -109,6 +117,7 @@ func (c *streamCall) tell(err error) {
 func (c *streamCall) NewAttempt() engine.Attempt {
 	if c.Tries() == 0 {
 		c.bound(&c.Call)
+		c.direct = !c.Retryable()
 	}
 	t := &streamTry{call: c}
 	t.ledger, t.over = &c.ledger, t.finish
@@ -156,7 +165,7 @@ func (c *streamCall) SendMsg(m any) error {
 			return io.EOF // RecvMsg has the reason
 		}
 		err := s.SendMsg(m) // without the lock: flow control may hold it, and the first answer must not wait for it
-		if over || err != nil && err != io.EOF {
+		if over || c.direct || err != nil && err != io.EOF {
 			c.cannotSend(err)
 			return err
 		}
@@ -199,6 +208,9 @@ func (c *streamCall) CloseSend() error {
 
 // RecvMsg implements grpc.ClientStream.
 func (c *streamCall) RecvMsg(m any) error {
+	if c.direct {
+		return c.recvDirect(m)
+	}
 	<-c.decided
 	if c.failure != nil {
 		return c.failure
@@ -206,8 +218,27 @@ func (c *streamCall) RecvMsg(m any) error {
 	return c.current.RecvMsg(m)
 }
 
+// recvDirect is the RecvMsg of a direct call. The first one waits for the loop's verdict, which knows better than a broken
+// connection's status why the call ends here.
+func (c *streamCall) recvDirect(m any) error {
+	s, _ := c.now()
+	err := s.RecvMsg(m)
+	c.once.Do(func() {
+		c.heard <- err
+		<-c.decided
+		if c.failure != nil {
+			err = c.failure
+		}
+	})
+	return err
+}
+
 // Header implements grpc.ClientStream.
 func (c *streamCall) Header() (metadata.MD, error) {
+	if c.direct {
+		s, _ := c.now()
+		return s.Header()
+	}
 	<-c.decided
 	if c.failure != nil {
 		return nil, c.failure
@@ -252,14 +283,28 @@ func (t *streamTry) Send(ctx context.Context) engine.Result {
 		return t.result(ctx, err)
 	}
 	t.stream = s
-	if c.open(s) {
-		if md, _ := s.Header(); md != nil {
-			return engine.Result{Answer: true, Unsampled: true}
-		}
-	} else {
-		_, _ = s.Header() // the break has its status
+	whole := c.open(s)
+	if c.direct {
+		return t.listen(ctx)
+	}
+	if md, _ := s.Header(); md != nil && whole {
+		return engine.Result{Answer: true, Unsampled: true}
 	}
 	return t.result(ctx, t.lastError())
+}
+
+// listen waits for what the caller's first RecvMsg says.
+func (t *streamTry) listen(ctx context.Context) engine.Result {
+	var err error
+	select {
+	case err = <-t.call.heard:
+	case <-ctx.Done():
+		err = status.FromContextError(ctx.Err()).Err()
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	return t.result(ctx, err)
 }
 
 // lastError is how the attempt's stream ended: grpc-go tells the Picker before Header returns.

@@ -51,7 +51,7 @@ func (l *link) unary(ctx context.Context, method string, req, reply any, cc *grp
 	c := &unaryCall{found: found, cc: cc, invoker: invoker, req: req, reply: reply}
 	c.Protocol, c.Method = "grpc", method
 	c.Safe, c.Replayable = methodOf(method).idempotent, separable(reply)
-	c.Options = engine.OptionsOf(ctx)
+	mark(ctx, &c.Call, found.up)
 	opts, finish := split(opts)
 	c.opts, c.waits = opts, waitsForReady(opts)
 	err := c.run(ctx, found.up)

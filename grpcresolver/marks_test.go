@@ -1,0 +1,43 @@
+package grpcresolver
+
+import (
+	"context"
+	"testing"
+
+	"google.golang.org/grpc/metadata"
+
+	"github.com/onehop-go/onehop"
+	"github.com/onehop-go/onehop/internal/bridge"
+	"github.com/onehop-go/onehop/internal/engine"
+	"github.com/onehop-go/onehop/policy"
+	"github.com/onehop-go/onehop/resolver"
+)
+
+func TestMarkReadsTheContext(t *testing.T) {
+	hop, err := onehop.New(onehop.WithHashField("x-user"), onehop.WithResolver(resolver.Static{}), onehop.WithPolicies(policy.Static{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hop.Close() //nolint:errcheck // nothing in flight
+	up, err := bridge.Upstream(hop, resolver.Target{Service: "svc"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := metadata.NewIncomingContext(context.Background(), metadata.Pairs("grpc-previous-rpc-attempts", "1"))
+	for _, tt := range []struct {
+		name    string
+		ctx     context.Context
+		key     string
+		retried bool
+	}{
+		{"nothing", context.Background(), "", false},
+		{"a key", metadata.AppendToOutgoingContext(context.Background(), "X-User", "ann"), "ann", false},
+		{"serving a retry", served, "", true},
+	} {
+		var c engine.Call
+		mark(tt.ctx, &c, up)
+		if c.HashKey != tt.key || c.Retried != tt.retried || c.Options != nil {
+			t.Errorf("%s: key %q, retried %v, options %v", tt.name, c.HashKey, c.Retried, c.Options)
+		}
+	}
+}
