@@ -59,8 +59,6 @@ type facts struct {
 	unwritten   bool // a connection was got, and not even the headers written
 	untraced    bool // no connection was asked for: refused before the network, or by middleware that uses no net/http
 	stale       bool // over HTTP/1 on a connection used before, and no byte of an answer came
-	http1       bool
-	replayable  bool // net/http would send the request again by itself
 	rewindable  bool // the request can be sent again as it is
 }
 
@@ -99,8 +97,7 @@ func (f *facts) judgeEnded(r engine.Result) engine.Result {
 	r.Err, r.Late = f.cause, f.late
 	switch {
 	case f.cause == errGuard: //nolint:errorlint // ours, never wrapped
-		// Over HTTP/1 net/http sends a request that it would not replay again only where nothing of it had left.
-		r.Kind, r.Unsent = engine.Reset, f.http1 && !f.replayable && f.rewindable
+		r.Kind = engine.Reset
 		r.Err = errors.Join(errGuard, unlessCanceled(f.err))
 	case f.cause == errConnect: //nolint:errorlint // ours, never wrapped
 		r.Outcome, r.Unsent = health.Failed, f.unconnected && f.rewindable

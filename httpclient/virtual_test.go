@@ -172,7 +172,7 @@ func TestServerClosesIdleConnections(t *testing.T) {
 				case err != nil && every != 5*time.Second, n == 0 && err == nil:
 					t.Errorf("every %v: POST %d was executed %d times: %v", every, i, n, err)
 				case err != nil && onehop.ReasonOf(err) != onehop.ReasonUnsafe:
-					t.Error(err)
+					t.Errorf("every %v: POST %d: %v", every, i, err)
 				}
 				time.Sleep(every)
 			}

@@ -25,13 +25,17 @@ const (
 // getConn keeps an attempt one: net/http sends a request again by itself when a reused connection dies under it (over eight
 // such connections one GET is nine requests), and over HTTP/2 when a stream is refused or reset with PROTOCOL_ERROR, without
 // end. A connection asked for after the headers were written is such a retry: the attempt ends, and the loop decides.
+//
+// One kind is let pass. Over HTTP/1 a request that net/http would not replay is sent again only where nothing of it had left
+// (the headers are written into a buffer first): a POST that met an idle connection which the server had closed.
 func (x *exchange) getConn(string) {
-	if x.wire.Load()&wrote != 0 {
+	bits := x.wire.Load()
+	if bits&wrote != 0 && (bits&http1 == 0 || replayable(x.call.req)) {
 		x.wire.Or(guarded)
 		x.cancel(errGuard)
 		return
 	}
-	x.wire.And(^(got | http1 | reused)) // a connection that broke before anything was written
+	x.wire.And(^(got | http1 | reused | wrote | replied))
 	x.wire.Or(asked)
 }
 
