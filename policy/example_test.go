@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -74,12 +75,13 @@ func ExamplePolicy_Validate() {
 
 const manual = "../docs/policy.md"
 
-// Every field of the document has its row in the manual, with the default it really has.
+// Every field of the document has its row in the manual, with the limits and the default it really has.
 func TestManualNamesEveryField(t *testing.T) {
-	rows := map[string]string{} // default by path
+	type row struct{ values, normal string }
+	rows := map[string]row{} // by path
 	for line := range strings.Lines(read(t, manual)) {
 		if cells := strings.Split(line, " | "); len(cells) >= 4 && strings.HasPrefix(line, "| `") {
-			rows[strings.Trim(cells[0], "| `")] = cells[2]
+			rows[strings.Trim(cells[0], "| `")] = row{cells[1], cells[2]}
 		}
 	}
 	var schema, defaults map[string]any
@@ -90,7 +92,7 @@ func TestManualNamesEveryField(t *testing.T) {
 	}
 	unmarshal(t, text, &defaults)
 
-	eachField("", schema, func(path string) {
+	eachField("", schema, func(path string, schema map[string]any) {
 		row, found := rows[path]
 		if inRoute, ok := strings.CutPrefix(path, "routes[]."); ok && !found {
 			_, found = rows[inRoute] // what a route may override is explained once
@@ -99,15 +101,34 @@ func TestManualNamesEveryField(t *testing.T) {
 			t.Errorf("%s has no row for %s", manual, path)
 		}
 		want, ok := valueAt(defaults, path)
-		if ok && strings.ReplaceAll(row, ",", "") != fmt.Sprint(want) {
-			t.Errorf("%s: the default of %s is %v, and the row says %s", manual, path, want, row)
+		if ok && strings.ReplaceAll(row.normal, ",", "") != fmt.Sprint(want) {
+			t.Errorf("%s: the default of %s is %v, and the row says %s", manual, path, want, row.normal)
+		}
+		if limits := limitsOf(schema); ok && limits != "" && row.values != limits {
+			t.Errorf("%s: %s may be %s, and the row says %s", manual, path, limits, row.values)
 		}
 	})
 }
 
-// The documents of the manual parse without a warning, and the whole one is the defaults.
+// limitsOf are the values that a schema of a number or a duration allows; "": it is another.
+func limitsOf(schema map[string]any) string {
+	switch schema["$ref"] {
+	case "#/$defs/duration":
+		return "1ms to 1h"
+	case "#/$defs/durationOrNone":
+		return "0 or 1ms to 1h"
+	}
+	least, some := schema["minimum"].(float64)
+	most, more := schema["maximum"].(float64)
+	if !some || !more {
+		return ""
+	}
+	return strconv.FormatFloat(least, 'f', -1, 64) + " to " + strconv.FormatFloat(most, 'f', -1, 64)
+}
+
+// The documents of the manual and of README.md parse without a warning, and the first, the whole one, is the defaults.
 func TestManualDocuments(t *testing.T) {
-	blocks := strings.Split(read(t, manual), "\n```yaml\n")[1:]
+	blocks := strings.Split(read(t, manual)+read(t, "../README.md"), "\n```yaml\n")[1:]
 	for i, b := range blocks {
 		b, _, _ = strings.Cut(b, "```")
 		base := policy.Default()
@@ -127,8 +148,8 @@ func TestManualDocuments(t *testing.T) {
 	}
 }
 
-// eachField calls f with the path of each field that holds a value.
-func eachField(path string, schema map[string]any, f func(path string)) {
+// eachField calls f with the path and the schema of each field that holds a value.
+func eachField(path string, schema map[string]any, f func(path string, schema map[string]any)) {
 	properties, isObject := schema["properties"].(map[string]any)
 	for name, s := range properties {
 		if sub, ok := s.(map[string]any); ok { // false: not allowed here
@@ -138,7 +159,7 @@ func eachField(path string, schema map[string]any, f func(path string)) {
 	if isObject {
 		return
 	}
-	f(path)
+	f(path, schema)
 	if items, ok := schema["items"].(map[string]any); ok && items["properties"] != nil {
 		eachField(path+"[]", items, f)
 	}
