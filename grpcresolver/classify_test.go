@@ -57,7 +57,7 @@ func TestClassify(t *testing.T) {
 		"connection refused":               {facts{picked: true, refused: refused}, engine.Result{Outcome: health.Refused, Unsent: true, Kind: engine.Unavailable}},
 		"dial timed out":                   {facts{picked: true, refused: slow}, engine.Result{Outcome: health.Failed, Unsent: true, Kind: engine.Unavailable}},
 		"out of file descriptors":          {facts{picked: true, refused: full}, engine.Result{Outcome: health.Ignored, Unsent: true, Kind: engine.Unavailable}},
-		"dropped before it was written":    {facts{picked: true, err: errUnprocessed}, engine.Result{Outcome: health.Ignored, Unsent: true, Kind: engine.Unavailable}},
+		"never sent":                       {facts{picked: true, err: status.Error(codes.Unavailable, "")}, engine.Result{Outcome: health.Ignored, Unsent: true, Kind: engine.Unavailable}},
 		"credentials of this side":         {facts{picked: true, err: status.Error(codes.Unauthenticated, "")}, engine.Result{Outcome: health.Ignored, Answer: true, Stop: true}},
 		"bad metadata":                     {facts{err: status.Error(codes.Internal, "")}, engine.Result{Outcome: health.Ignored, Answer: true, Stop: true}},
 		"a request that cannot be encoded": {facts{picked: true, sent: true, local: true, err: status.Error(codes.Internal, ""), info: broken}, engine.Result{Outcome: health.Ignored, Answer: true, Stop: true}},

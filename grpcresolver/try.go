@@ -137,14 +137,14 @@ func (t *try) pickRefused(p *picker) error {
 	return err
 }
 
-// errUnprocessed is what ClientStream.Header hides: a stream that grpc-go dropped before writing it, since its
-// connection was closing, looks like one that ended well without a byte.
-var errUnprocessed = status.Error(codes.Unavailable, "the connection closed before the stream was sent")
+// errBroken is what grpc-go does not say where a connection broke in the middle of sending: it ends the attempt with no
+// error, and only the absence of any byte received tells it from a good end. It may have been processed.
+var errBroken = status.Error(codes.Unavailable, "the connection broke while the request was being sent")
 
 // done is grpc-go's word on the end of one wire attempt.
 func (t *try) done(info balancer.DoneInfo) {
 	if info.BytesSent && !info.BytesReceived && info.Err == nil {
-		info.BytesSent, info.Err = false, errUnprocessed
+		info.Err = errBroken
 	}
 	t.mu.Lock()
 	t.live = false

@@ -42,8 +42,8 @@ func TestUnaryIsBalanced(t *testing.T) {
 // waitReady calls until every server has answered once.
 func waitReady(t *testing.T, client pb.TestServiceClient, servers ...*server) {
 	t.Helper()
-	for slices.ContainsFunc(servers, func(s *server) bool { return s.served() == 0 }) {
-		if _, err := client.UnaryCall(call(t, "warm"), &pb.SimpleRequest{}); err != nil {
+	for i := 0; slices.ContainsFunc(servers, func(s *server) bool { return s.served() == 0 }); i++ {
+		if _, err := client.UnaryCall(call(t, fmt.Sprint("warm", i)), &pb.SimpleRequest{}); err != nil {
 			t.Fatal(err)
 		}
 	}
