@@ -189,13 +189,15 @@ func (c *Call) next(ctx context.Context, s *State, r *Result) (wait time.Duratio
 const refusedMoves = 3
 
 // mayMove says whether a try that was never sent moves on freely: to an endpoint not yet tried, at most max_attempts times
-// where dials time out.
+// where dials time out. A connection that had died before anything was written on it says nothing about its endpoint:
+// that one may serve the next try as well, as it would by net/http's own repetition.
 func (c *Call) mayMove(r *Result) bool {
+	stale := r.Outcome == health.Ignored && r.Kind == Reset
 	cost := refusedMoves
-	if r.Outcome == health.Refused {
+	if r.Outcome == health.Refused || stale {
 		cost = 1
 	}
-	if !c.plan.apply || c.moved+cost > refusedMoves*c.rule.Retry.MaxAttempts || !c.upstream.set.View().Untried(c.tried) {
+	if !c.plan.apply || c.moved+cost > refusedMoves*c.rule.Retry.MaxAttempts || !stale && !c.upstream.set.View().Untried(c.tried) {
 		return false
 	}
 	c.moved += cost
