@@ -264,6 +264,73 @@ func ExampleObserver() {
 	// decided: drain
 }
 
+// With ring_hash the calls of one key stay with one instance.
+func ExampleHashKey() {
+	here := func(name string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Instance", name) }
+	}
+	one, stopOne := startServer(here("one"))
+	defer stopOne()
+	two, stopTwo := startServer(here("two"))
+	defer stopTwo()
+	p := policy.Default()
+	p.LoadBalancing.Algorithm = policy.RingHash
+	hop, err := onehop.New(
+		onehop.WithResolver(resolver.Static{"carts": {one, two}}),
+		onehop.WithPolicies(policy.Static{"carts": p}),
+	)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer hop.Close()
+
+	client, seen := httpclient.New(hop), map[string]bool{}
+	ctx := onehop.With(context.Background(), onehop.HashKey("user 7"))
+	for range 20 {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://carts/", nil)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		resp.Body.Close()
+		seen[resp.Header.Get("Instance")] = true
+	}
+	fmt.Println("instances seen:", len(seen))
+	// Output: instances seen: 1
+}
+
+// Fault injection is for game days, and in code only. No endpoint is charged for it.
+func ExampleWithFaultInjection() {
+	addr, stop := startServer(func(http.ResponseWriter, *http.Request) {})
+	defer stop()
+	hop, err := onehop.New(
+		onehop.WithResolver(resolver.Static{"payments": {addr}}),
+		onehop.WithPolicies(policy.Static{}),
+		onehop.WithFaultInjection(onehop.Fault{Service: "payments", AbortShare: 1}),
+	)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer hop.Close()
+
+	resp, err := httpclient.New(hop).Get("http://payments/")
+	if err == nil {
+		resp.Body.Close()
+		return
+	}
+	if e, ok := errors.AsType[*onehop.Error](err); ok {
+		fmt.Println(e.Reason, len(e.Attempts), e.Attempts[0].Outcome)
+	}
+	// Output: attempts_exhausted 3 injected
+}
+
 // DialContext serves whatever takes a dialer; the port is the instance's own.
 func ExampleClient_DialContext() {
 	addr, stop := startServer(func(http.ResponseWriter, *http.Request) {})
