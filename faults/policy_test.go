@@ -270,6 +270,11 @@ func TestRow26OversizeDocument(t *testing.T) {
 // heap is what is in use after a collection.
 func heap() int64 {
 	runtime.GC()
+	return inUse()
+}
+
+// inUse is the heap as it stands.
+func inUse() int64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
