@@ -8,20 +8,17 @@ import (
 	"time"
 )
 
-// responseBody is the body the caller reads. Its end is the attempt's second end: end of file, a read error, Close, or
-// the end of the caller's context, whichever comes first.
-type responseBody struct {
-	x  *exchange
-	rc io.ReadCloser
-}
+// responseBody is the body the caller reads, in the exchange's own memory. Its end is the attempt's second end: end of
+// file, a read error, Close, or the end of the caller's context, whichever comes first.
+type responseBody exchange
 
 // Read implements io.Reader.
 func (b *responseBody) Read(p []byte) (int, error) {
-	x := b.x
+	x := (*exchange)(b)
 	if x.clock != nil {
 		x.clock.reads.begin()
 	}
-	n, err := b.rc.Read(p)
+	n, err := x.rc.Read(p)
 	if x.clock != nil {
 		x.clock.reads.end()
 	}
@@ -34,7 +31,7 @@ func (b *responseBody) Read(p []byte) (int, error) {
 // Close implements io.Closer.
 func (b *responseBody) Close() error {
 	err := b.rc.Close()
-	b.x.end(nil, false)
+	(*exchange)(b).end(nil, false)
 	return err
 }
 
@@ -86,8 +83,8 @@ func (x *exchange) deliver() *http.Response {
 		x.end(nil, false)
 		return resp
 	}
-	x.body = responseBody{x, resp.Body}
-	resp.Body = &x.body
+	x.rc = resp.Body
+	resp.Body = (*responseBody)(x)
 	// A caller who cancels and forgets to close loses the connection in net/http; the endpoint must not stay charged.
 	if ctx := x.call.req.Context(); ctx.Done() != nil {
 		x.stop = context.AfterFunc(ctx, x.forsaken)

@@ -29,12 +29,12 @@ type exchange struct {
 	upload *upload                    // the request's body, where it is watched
 	clock  *clock                     // nil: the policy sets no time
 	dial   atomic.Pointer[time.Timer] // connect_timeout of a dial made for this attempt
-	body   responseBody
-	stop   func() bool   // of the context.AfterFunc that ends an abandoned body
-	wire   atomic.Uint32 // what is known of the connection: see wire.go
-	h2c    bool          // a connection without TLS may speak HTTP/2
-	traced bool          // the caller has a trace of its own
-	over   atomic.Bool   // the second end has come
+	rc     io.ReadCloser              // the response's own body
+	stop   func() bool                // of the context.AfterFunc that ends an abandoned body
+	wire   atomic.Uint32              // what is known of the connection: see wire.go
+	h2c    bool                       // a connection without TLS may speak HTTP/2
+	traced bool                       // the caller has a trace of its own
+	over   atomic.Bool                // the second end has come
 }
 
 // Why an attempt's context was cancelled, besides the engine's timeouts.
@@ -144,7 +144,10 @@ func (x *exchange) prepare(ctx context.Context) error {
 	}
 	x.req = *x.call.req.WithContext(x.traceContext())
 	x.tell()
-	return x.attachBody()
+	if x.call.source != nil {
+		return x.call.source.attach(x)
+	}
+	return nil
 }
 
 // tell puts into the attempt's own header what downstream should know: which attempt it is, how much time is left.
@@ -172,41 +175,6 @@ const timeLeft = "X-Envoy-Expected-Rq-Timeout-Ms"
 // attemptCount tells downstream which attempt of its caller a request is, as Envoy does; the first does not say so.
 const attemptCount = "X-Envoy-Attempt-Count"
 
-// attachBody gives the attempt the caller's body, or a new copy of it once that was used.
-func (x *exchange) attachBody() error {
-	c := x.call
-	if !hasBody(c.req) {
-		return nil
-	}
-	c.mu.Lock() // attempts may race
-	defer c.mu.Unlock()
-	if c.upload != nil && c.upload.reuse(x.clock) {
-		x.upload = c.upload
-		x.req.Body = x.upload
-		return nil
-	}
-	rc := c.req.Body
-	if c.bodyUsed {
-		if c.req.GetBody == nil {
-			return errBodySpent
-		}
-		var err error
-		if rc, err = c.req.GetBody(); err != nil {
-			return err
-		}
-	}
-	c.bodyUsed = true
-	if !direct(rc) {
-		c.upload = &upload{rc: rc, clock: x.clock}
-		x.upload = c.upload
-		rc = x.upload
-	}
-	x.req.Body = rc
-	return nil
-}
-
-var errBodySpent = errors.New("httpclient: the request's body was read and has no GetBody")
-
 // answered is the first end of an attempt that got a response.
 func (x *exchange) answered() engine.Result {
 	r := judgeResponse(x.resp, time.Now)
@@ -231,7 +199,7 @@ func (x *exchange) failed(p *pool, err error) engine.Result {
 		x.upload.settle()
 	}
 	if f.local() {
-		x.call.local.Store(&err)
+		r.Err = &localError{err}
 	}
 	x.finish()
 	return x.call.transport.reclassify(r, nil, err)

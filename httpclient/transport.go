@@ -1,6 +1,7 @@
 package httpclient
 
 import (
+	"errors"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -61,13 +62,10 @@ func (t *Transport) setBase() {
 type call struct {
 	engine.Call
 	transport *Transport
-	req       *http.Request         // the caller's: never modified
-	local     atomic.Pointer[error] // the caller's own fault: net/http explains it
-	sent      atomic.Int32          // attempts of which a server may have seen something
-	begun     bool                  // first is taken
-	bodyUsed  bool                  // an attempt has had the caller's body; under mu
-	mu        sync.Mutex
-	upload    *upload // the last attempt's body, where it is watched; under mu
+	req       *http.Request // the caller's: never modified
+	source    *source       // of the request's body; nil: it has none
+	sent      atomic.Int32  // attempts of which a server may have seen something
+	begun     bool          // first is taken
 	first     exchange
 }
 
@@ -120,13 +118,11 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if field := up.HashField(); field != "" {
 		c.HashKey = r.Header.Get(field)
 	}
+	if hasBody(r) {
+		c.source = &source{req: r}
+	}
 	if err := c.Run(ctx, up, c); err != nil {
-		c.abandon()
-		awaitClientTimeout(r)
-		if local := c.local.Load(); local != nil {
-			return nil, *local
-		}
-		return nil, bridge.Error(err)
+		return nil, c.fail(err)
 	}
 	return c.Winner().(*exchange).deliver(), nil //nolint:forcetypeassert // NewAttempt's
 }
@@ -165,17 +161,24 @@ func method(r *http.Request) string {
 	return r.Method
 }
 
-// abandon closes the caller's body after a call without a response, whatever became of it.
-func (c *call) abandon() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.upload != nil {
-		c.upload.abandon()
+// fail is what the caller gets for a call without a response.
+func (c *call) fail(err error) error {
+	if c.source != nil {
+		c.source.abandon()
 	}
-	if !c.bodyUsed {
-		closeBody(c.req)
+	awaitClientTimeout(c.req)
+	var local *localError
+	if errors.As(err, &local) {
+		return local.err
 	}
+	return bridge.Error(err)
 }
+
+// localError marks what was wrong with the caller's request; net/http's own words explain it best.
+type localError struct{ err error }
+
+func (e *localError) Error() string { return e.err.Error() }
+func (e *localError) Unwrap() error { return e.err }
 
 func closeBody(r *http.Request) {
 	if r.Body != nil {
