@@ -76,7 +76,7 @@ func (w *watched) resolved(d *datacenter, snap resolver.Snapshot, err error) {
 		if d.target == w.target {
 			w.live.Unresolved(err, consulapi.IsDenied(err))
 		}
-		w.said.warn(w.client.logger, "onehop: discovery failed; the last known endpoints stay", "target", d.target.String(), "error", err)
+		w.said.warn(w.client.logger, "onehop: discovery failed; the last known endpoints stay, if there are any", "target", d.target.String(), "error", err)
 	default:
 		if snap.At.IsZero() {
 			snap.At = time.Now()
@@ -153,7 +153,7 @@ func (w *watched) configured(r policy.Revision, err error) {
 	log := w.client.logger
 	if err != nil {
 		w.live.Unconfigured()
-		w.said.warn(log, "onehop: policy not applied; the last good one stays", "service", w.target.Service, "error", err)
+		w.said.warn(log, "onehop: policy not applied; the last good one, or the default, stays", "service", w.target.Service, "error", err)
 	} else {
 		w.live.Configure(r.Policy)
 		for _, p := range r.Warnings {

@@ -20,6 +20,7 @@ type Call struct {
 	Replayable bool     // can be sent again after it was sent: no body, or one that can be rewound
 	Retried    bool     // is itself a retry of the caller's caller, which marked it
 	Stream     bool     // lives on after its first answer: no time of the policy bounds it, and it is never hedged
+	entered    [2]bool  // the fixed limits: of all calls, of the route's
 	Options    *Options // nil: none
 	HashKey    string   // what the upstream's HashField held; Options win
 
@@ -27,18 +28,35 @@ type Call struct {
 	plan     *plan
 	rule     *rule
 	start    time.Duration
-	deadline time.Duration // instant; 0: none but the caller's
-	attempts int           // that count: on the wire, or made like them
-	tries    int           // all
-	moved    int           // what tries that moved on unsent have cost
-	tried    []*health.Endpoint
-	records  []Record
-	backoff  *backoff.ExponentialBackOff // nil until the first failure
-	ctx      context.Context             // with what the hooks added
-	gates    [2]*gate                    // entered: of all calls, of the route's
+	deadline time.Duration   // instant; 0: none but the caller's
+	attempts int             // that count: on the wire, or made like them
+	tries    int             // all
+	past     *past           // nil until the first failure
+	ctx      context.Context // with what the hooks added
 	winner   Attempt
+	end      *end // nil until it is done, or nobody listens
+}
+
+// end is how a call ended, for the observer.
+type end struct {
 	duration time.Duration
 	err      error
+}
+
+// past is what a call that failed once remembers. It stands apart because a call is paid by its bytes.
+type past struct {
+	moved   int // what tries that moved on unsent have cost
+	tried   []*health.Endpoint
+	records []Record
+	backoff backoff.ExponentialBackOff // its Clock is nil until the first pause
+}
+
+// failedOnce is the call's past, which begins now.
+func (c *Call) failedOnce() *past {
+	if c.past == nil {
+		c.past = &past{}
+	}
+	return c.past
 }
 
 // Upstream is what is called.
@@ -65,13 +83,32 @@ func (c *Call) Timed() bool {
 }
 
 // Start is the instant the call began; Duration and Err are known when it is done.
-func (c *Call) Start() time.Duration    { return c.start }
-func (c *Call) Duration() time.Duration { return c.duration } //nolint:revive // see Start
-func (c *Call) Err() error              { return c.err }      //nolint:revive // see Start
+func (c *Call) Start() time.Duration { return c.start }
+
+// Duration is how long the call took, to the end of its body; 0: it is not done.
+func (c *Call) Duration() time.Duration {
+	if c.end == nil {
+		return 0
+	}
+	return c.end.duration
+}
+
+// Err is what the call ended with.
+func (c *Call) Err() error {
+	if c.end == nil {
+		return nil
+	}
+	return c.end.err
+}
 
 // Idempotent says whether the call may be executed twice: by its protocol, by the code, or by its route.
 func (c *Call) Idempotent() bool {
-	return c.Safe || c.rule.idempotent || c.Options != nil && c.Options.Idempotent
+	return c.Safe || c.rule.idempotent && c.named() || c.Options != nil && c.Options.Idempotent
+}
+
+// named: a route that names no methods speaks of a whole path, and does not mean its POSTs.
+func (c *Call) named() bool {
+	return !(c.Protocol == "http" && c.Method == "POST") || len(c.rule.match.Methods) > 0
 }
 
 // Retryable says whether the call may be sent again after it was sent.
@@ -123,13 +160,14 @@ func (c *Call) begin(ctx context.Context, u *Upstream) (context.Context, *Failur
 // admit asks the fixed limits and the brake. In observe mode their no is told and not obeyed.
 func (c *Call) admit() *Failure {
 	for i, g := range [...]*gate{c.plan.gate, c.rule.gate} {
-		if err := g.enter(c.start); err != nil {
-			if f := c.refuse(Limit, err); f != nil {
-				return f
-			}
-			g = nil
+		err := g.enter(c.start)
+		c.entered[i] = err == nil
+		if err == nil {
+			continue
 		}
-		c.gates[i] = g
+		if f := c.refuse(Limit, err); f != nil {
+			return f
+		}
 	}
 	if c.plan.policy.Overload && !c.upstream.brake.Admit() {
 		if f := c.refuse(Overload, errBraked); f != nil {
@@ -152,8 +190,10 @@ func (c *Call) refuse(why Reason, err error) *Failure {
 
 // leave frees the call's place under the fixed limits.
 func (c *Call) leave() {
-	for _, g := range c.gates {
-		g.leave()
+	for i, g := range [...]*gate{c.plan.gate, c.rule.gate} {
+		if c.entered[i] {
+			g.leave()
+		}
 	}
 }
 
@@ -179,7 +219,7 @@ func (c *Call) done(err error) {
 	if h == nil || h.CallDone == nil {
 		return
 	}
-	c.duration, c.err = health.Now()-c.start, err
+	c.end = &end{health.Now() - c.start, err}
 	h.CallDone(c.ctx, c)
 }
 

@@ -66,6 +66,7 @@ type shot struct {
 	a        Attempt
 	r        Result
 	timedOut bool
+	now      time.Duration // the instant of its first end
 }
 
 // good says that the caller should have this answer. One that speaks well of its endpoint may still be named by the

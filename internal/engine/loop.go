@@ -29,7 +29,10 @@ func (c *Call) Run(ctx context.Context, u *Upstream, p Protocol) error {
 	if f == nil {
 		return nil
 	}
-	f.Route, f.Attempts = c.rule.name, c.records
+	f.Route = c.rule.name
+	if c.past != nil {
+		f.Attempts = c.past.records
+	}
 	c.done(f)
 	return f
 }
@@ -79,7 +82,10 @@ func (c *Call) answer(s *shot) {
 // prepare fills in the loop's part of a new attempt.
 func (c *Call) prepare(ctx context.Context, s *State) {
 	c.tries++
-	s.call, s.Number, s.Deadline, s.tried = c, c.tries, c.deadline, c.tried
+	s.call, s.Number, s.Deadline = c, c.tries, c.deadline
+	if c.past != nil {
+		s.tried = c.past.tried
+	}
 	if c.Stream {
 		return
 	}
@@ -159,7 +165,8 @@ func (c *Call) next(ctx context.Context, s *State, r *Result) (wait time.Duratio
 	if e == nil {
 		return 0, c.unpicked(r)
 	}
-	c.tried = append(c.tried, e)
+	p := c.failedOnce()
+	p.tried = append(p.tried, e)
 	if r.Unsent && c.mayMove(r) {
 		c.upstream.decided(ctx, "retry", "", true)
 		return 0, ""
@@ -197,10 +204,10 @@ func (c *Call) mayMove(r *Result) bool {
 	if r.Outcome == health.Refused || stale {
 		cost = 1
 	}
-	if !c.plan.apply || c.moved+cost > refusedMoves*c.rule.Retry.MaxAttempts || !stale && !c.upstream.set.View().Untried(c.tried) {
+	if !c.plan.apply || c.past.moved+cost > refusedMoves*c.rule.Retry.MaxAttempts || !stale && !c.upstream.set.View().Untried(c.past.tried) {
 		return false
 	}
-	c.moved += cost
+	c.past.moved += cost
 	return true
 }
 
@@ -254,14 +261,15 @@ func (c *Call) forbidden(r *Result) Reason {
 // pause is the backoff before the next attempt.
 func (c *Call) pause() time.Duration {
 	set := &c.rule.Retry.Backoff
-	if c.backoff == nil { // the first failure of the call
-		c.backoff = &backoff.ExponentialBackOff{
+	b := &c.failedOnce().backoff
+	if b.Clock == nil { // the first pause of the call
+		*b = backoff.ExponentialBackOff{
 			InitialInterval: set.Initial, MaxInterval: set.Max, Multiplier: set.Multiplier,
 			RandomizationFactor: set.Jitter, Stop: backoff.Stop, Clock: backoff.SystemClock,
 		}
-		c.backoff.Reset()
+		b.Reset()
 	}
-	return min(c.backoff.NextBackOff(), set.Max) // its jitter exceeds its own maximum
+	return min(b.NextBackOff(), set.Max) // its jitter exceeds its own maximum
 }
 
 func (c *Call) usual() time.Duration {
@@ -292,7 +300,8 @@ func (c *Call) drop(a Attempt, s *State, r *Result) {
 	if s.Endpoint() != nil {
 		rec := s.record()
 		rec.Duration = health.Now() - s.start
-		c.records = append(c.records, rec)
+		p := c.failedOnce()
+		p.records = append(p.records, rec)
 	}
 }
 

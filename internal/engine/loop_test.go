@@ -42,6 +42,9 @@ func TestCalls(t *testing.T) {
 		{"a route may", func(p *policy.Policy) {
 			p.Routes = []policy.Route{{Name: "r", Match: policy.Match{Methods: []string{"POST"}}, Idempotent: true, Settings: p.Settings}}
 		}, post, []step{reset, good}, "", 200, 2, 2, 32 * ms, 58 * ms},
+		{"a route that names no methods does not mean its POSTs", func(p *policy.Policy) {
+			p.Routes = []policy.Route{{Name: "r", Match: policy.Match{PathPrefix: "/"}, Idempotent: true, Settings: p.Settings}}
+		}, func(p *script) { post(p); p.Path = "/v1" }, []step{reset, good}, Unsafe, 0, 1, 1, 10 * ms, 10 * ms},
 		{"a body that cannot be rewound", nil, func(p *script) { p.Replayable = false }, []step{reset, good}, Unsafe, 0, 1, 1, 10 * ms, 10 * ms},
 		{"NoRetry", nil, func(p *script) { p.Options = &Options{NoRetry: true} }, []step{reset, good}, ByPolicy, 0, 1, 1, 10 * ms, 10 * ms},
 		{"NoRetry moves on unsent all the same", nil, func(p *script) { p.Options = &Options{NoRetry: true} }, []step{refused, good}, "", 200, 1, 2, 10 * ms, 10 * ms},
