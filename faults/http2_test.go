@@ -1,0 +1,199 @@
+package faults
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
+	"github.com/onehop-go/onehop/httpclient"
+	"github.com/onehop-go/onehop/internal/consultest"
+	"github.com/onehop-go/onehop/policy"
+)
+
+// h2 is a server that speaks HTTP/2 frame by frame, to do what no HTTP/2 server would.
+type h2 struct {
+	*raw
+	stream func(c *h2conn, s h2stream)
+
+	mu       sync.Mutex
+	streams  int
+	executed map[string]int // by call id
+}
+
+type h2conn struct {
+	*http2.Framer
+	number int // of the connection
+	n      int // of the streams on it
+}
+
+// h2stream is a request: its number, and the call's id.
+type h2stream struct {
+	id   uint32
+	call string
+	body bool // its end is to come
+}
+
+// newH2 answers each request by stream, which runs once its body has come, too.
+func newH2(t *testing.T, stream func(*h2conn, h2stream)) *h2 {
+	t.Helper()
+	s := &h2{stream: stream, executed: map[string]int{}}
+	conns := 0
+	s.raw = newRaw(t, func(c net.Conn) {
+		s.mu.Lock()
+		conns++
+		number := conns
+		s.mu.Unlock()
+		s.serve(c, number)
+	})
+	return s
+}
+
+func (s *h2) serve(c net.Conn, number int) {
+	if _, err := io.CopyN(io.Discard, c, int64(len(http2.ClientPreface))); err != nil {
+		return
+	}
+	conn := &h2conn{Framer: http2.NewFramer(c, c), number: number}
+	conn.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	_ = conn.WriteSettings()
+	open := map[uint32]h2stream{}
+	for {
+		f, err := conn.ReadFrame()
+		if err != nil {
+			return
+		}
+		switch f := f.(type) {
+		case *http2.SettingsFrame:
+			if !f.IsAck() {
+				_ = conn.WriteSettingsAck()
+			}
+		case *http2.PingFrame:
+			if !f.IsAck() {
+				_ = conn.WritePing(true, f.Data)
+			}
+		case *http2.MetaHeadersFrame:
+			st := h2stream{id: f.StreamID}
+			for _, h := range f.Fields {
+				if http.CanonicalHeaderKey(h.Name) == consultest.CallIDHeader {
+					st.call = h.Value
+				}
+			}
+			if open[f.StreamID] = st; f.StreamEnded() {
+				s.begin(conn, st)
+			}
+		case *http2.DataFrame:
+			if f.StreamEnded() {
+				s.begin(conn, open[f.StreamID])
+			}
+		}
+	}
+}
+
+func (s *h2) begin(c *h2conn, st h2stream) {
+	s.mu.Lock()
+	s.streams++
+	s.mu.Unlock()
+	c.n++
+	s.stream(c, st)
+}
+
+// execute books a call.
+func (s *h2) execute(st h2stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.executed[st.call]++
+}
+
+func (s *h2) ledger() (streams, executed, twice int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, n := range s.executed {
+		executed += n
+	}
+	return s.streams, executed, doubles(s.executed)
+}
+
+// answer sends 200 without a body.
+func (c *h2conn) answer(id uint32) {
+	var b bytes.Buffer
+	_ = hpack.NewEncoder(&b).WriteField(hpack.HeaderField{Name: ":status", Value: "200"})
+	_ = c.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: b.Bytes(), EndStream: true, EndHeaders: true})
+}
+
+// overH2 calls with prior knowledge.
+func overH2(t *testing.T, p policy.Policy, addrs ...string) *http.Client {
+	t.Helper()
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true)
+	return webOf(t, static(t, p, addrs), httpclient.WithTransport(&http.Transport{Protocols: &protocols}))
+}
+
+func TestRow37GoAwayMidStream(t *testing.T) {
+	t.Parallel()
+	row(t, 37)
+	// Each connection executes and answers three requests; with the fourth it says that it goes and has processed three.
+	var s *h2
+	s = newH2(t, func(c *h2conn, st h2stream) {
+		if c.n == 4 {
+			_ = c.WriteGoAway(st.id-2, http2.ErrCodeNo, nil)
+			return
+		}
+		if c.n > 4 {
+			return // it will not be processed either
+		}
+		s.execute(st)
+		c.answer(st.id)
+	})
+	web := overH2(t, policy.Default(), s.addr)
+	var mu sync.Mutex
+	var gets, posts tally
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 15 {
+				g, p := get(t, web, "http://pay/"), call(t.Context(), web, http.MethodPost, "http://pay/")
+				mu.Lock()
+				gets, posts = append(gets, g), append(posts, p)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	streams, executed, twice := s.ledger()
+	figure(t, "%d streams, %d executed, %d twice; of 60 GETs %d failed, of 60 POSTs %d", streams, executed, twice, gets.failed(), posts.failed())
+	if twice != 0 {
+		t.Errorf("%d calls were executed twice", twice)
+	}
+	gets.wantNoneFailed(t)
+}
+
+func TestRow78ProtocolErrorAfterExecution(t *testing.T) {
+	t.Parallel()
+	row(t, 78)
+	var s *h2
+	s = newH2(t, func(c *h2conn, st h2stream) {
+		s.execute(st)
+		_ = c.WriteRSTStream(st.id, http2.ErrCodeProtocol)
+	})
+	web := overH2(t, policy.Default(), s.addr)
+	for range 10 {
+		if o := call(t.Context(), web, http.MethodPost, "http://pay/"); o.ok() {
+			t.Error("a reset stream passed for an answer")
+		}
+	}
+	_, executed, twice := s.ledger()
+	figure(t, "10 POSTs executed %d times (net/http alone: thousands)", executed)
+	if twice != 0 || executed != 10 {
+		t.Errorf("10 POSTs executed %d times, %d of them twice", executed, twice)
+	}
+	o := get(t, web, "http://pay/")
+	if n := s.executed[o.id]; n > policy.Default().Retry.MaxAttempts {
+		t.Errorf("a GET was sent %d times", n)
+	}
+}
+
