@@ -61,7 +61,10 @@ func (s *State) Pick(v *health.View) bool {
 	if e := s.Endpoint(); e != nil { // what was picked before did not take it
 		tried = append(tried[:len(tried):len(tried)], e)
 	}
-	now := health.Now()
+	now := s.start // as the loop knows it, for the first pick
+	if now == 0 || s.Endpoint() != nil {
+		now = health.Now()
+	}
 	e, probe := set.Pick(now, v, health.Want{Tried: tried, Probe: s.Number == 1 && s.call.mayProbe(), Hash: s.call.hash()})
 	if e == nil {
 		return false
@@ -83,7 +86,7 @@ func (s *State) Unpick() {
 	if s.probe != nil {
 		s.probe(health.Ignored)
 	}
-	s.probe = nil
+	s.probe, s.start = nil, 0
 }
 
 // Begun tells the observer that the attempt is about to be sent, and returns the context that should travel.

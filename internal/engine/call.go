@@ -20,6 +20,7 @@ type Call struct {
 	Replayable bool     // can be sent again after it was sent: no body, or one that can be rewound
 	Retried    bool     // is itself a retry of the caller's caller, which marked it
 	Stream     bool     // lives on after its first answer: no time of the policy bounds it, and it is never hedged
+	prompt     bool     // it did not wait for its upstream
 	entered    [2]bool  // the fixed limits: of all calls, of the route's
 	Options    *Options // nil: none
 	HashKey    string   // what the upstream's HashField held; Options win
@@ -29,8 +30,8 @@ type Call struct {
 	rule     *rule
 	start    time.Duration
 	deadline time.Duration   // instant; 0: none but the caller's
-	attempts int             // that count: on the wire, or made like them
-	tries    int             // all
+	attempts int32           // that count: on the wire, or made like them
+	tries    int32           // all
 	past     *past           // nil until the first failure
 	ctx      context.Context // with what the hooks added
 	winner   Attempt
@@ -69,7 +70,7 @@ func (c *Call) Winner() Attempt { return c.winner }
 func (c *Call) Route() string { return c.rule.name }
 
 // Tries is how many attempts were made, unsent ones included.
-func (c *Call) Tries() int { return c.tries }
+func (c *Call) Tries() int { return int(c.tries) }
 
 // MaxAttempts is how many requests of this call a server may see.
 func (c *Call) MaxAttempts() int { return c.rule.Retry.MaxAttempts }
@@ -137,6 +138,7 @@ func (c *Call) mayProbe() bool { return c.Method != "POST" && c.Retryable() }
 // begin fixes what the call obeys, and asks whether it may go.
 func (c *Call) begin(ctx context.Context, u *Upstream) (context.Context, *Failure) {
 	c.upstream, c.start = u, health.Now()
+	c.prompt = u.ready.Load()
 	f := u.await(ctx, u.born+FirstWait)
 	c.plan = u.plan.Load()
 	c.rule = c.plan.rule(c)

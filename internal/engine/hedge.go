@@ -43,7 +43,7 @@ func (h *hedges) withdraw() bool {
 
 // hedging is how long the call's attempts have before a hedge is made; false: none will be.
 func (c *Call) hedging() (time.Duration, bool) {
-	if c.rule.Hedge <= 0 || c.Stream || !c.Idempotent() || !c.Replayable || c.noRetry() || c.attempts+1 >= c.rule.Retry.MaxAttempts {
+	if c.rule.Hedge <= 0 || c.Stream || !c.Idempotent() || !c.Replayable || c.noRetry() || int(c.attempts)+1 >= c.rule.Retry.MaxAttempts {
 		return 0, false
 	}
 	c.upstream.hedges.deposit(c.rule.Hedge)
@@ -81,8 +81,8 @@ func (c *Call) shoot(ctx context.Context, a Attempt) shot {
 	if !aborted {
 		r = a.Send(ctx)
 	}
-	timedOut := c.answered(a.Core(), &r)
-	return shot{a, r, timedOut}
+	now := health.Now()
+	return shot{a, r, c.answered(a.Core(), &r, now), now}
 }
 
 // race makes the attempt a and, if it has not answered within delay or fails before, a hedge beside it (The Tail at

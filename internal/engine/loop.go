@@ -74,7 +74,7 @@ func (c *Call) attempt(ctx context.Context, p Protocol) shot {
 
 // answer hands an attempt's answer to the caller; its protocol owes its second end.
 func (c *Call) answer(s *shot) {
-	c.release(health.Now(), &s.r, s.timedOut)
+	c.release(s.now, &s.r, s.timedOut)
 	s.a.Core().answer = true
 	c.winner = s.a
 }
@@ -82,9 +82,11 @@ func (c *Call) answer(s *shot) {
 // prepare fills in the loop's part of a new attempt.
 func (c *Call) prepare(ctx context.Context, s *State) {
 	c.tries++
-	s.call, s.Number, s.Deadline = c, c.tries, c.deadline
+	s.call, s.Number, s.Deadline = c, int(c.tries), c.deadline
 	if c.past != nil {
 		s.tried = c.past.tried
+	} else if c.prompt && c.Protocol == "http" { // which picks at once: a clock read less
+		s.start = c.start
 	}
 	if c.Stream {
 		return
@@ -99,16 +101,15 @@ func (c *Call) prepare(ctx context.Context, s *State) {
 
 // last says that no attempt could follow this one's timeout.
 func (c *Call) last() bool {
-	return c.attempts+1 >= c.rule.Retry.MaxAttempts || c.rule.when.kinds&AttemptTimeout == 0 || !c.Retryable()
+	return int(c.attempts)+1 >= c.rule.Retry.MaxAttempts || c.rule.when.kinds&AttemptTimeout == 0 || !c.Retryable()
 }
 
 // answered is the first end of an attempt: health, latency and budget learn of it.
-func (c *Call) answered(s *State, r *Result) (timedOut bool) {
+func (c *Call) answered(s *State, r *Result, now time.Duration) (timedOut bool) {
 	e := s.Endpoint()
 	if e == nil {
 		return false
 	}
-	now := health.Now()
 	s.latency = now - s.start
 	timedOut = c.judge(s, r)
 	set := c.upstream.set
@@ -252,7 +253,7 @@ func (c *Call) forbidden(r *Result) Reason {
 		return ByPolicy
 	case !r.Unsent && !(c.Idempotent() && c.Replayable):
 		return Unsafe
-	case c.attempts >= c.rule.Retry.MaxAttempts:
+	case int(c.attempts) >= c.rule.Retry.MaxAttempts:
 		return Exhausted
 	}
 	return ""
