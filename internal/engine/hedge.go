@@ -12,7 +12,7 @@ import (
 const (
 	hedgeSamples  = 100              // below that a percentile is a guess
 	leastDelay    = time.Millisecond // a hedge at once would be a second call, not a hedge
-	hedgeCap      = 10 * milli       // a long calm must not save up a storm
+	hedgeCap      = 3 * milli        // a long calm must not save up a storm: at 10 a busy service tips over
 	calmRetries   = 0.5              // of the retry budget must be left: no extra load on a service that fails
 	hedgeCapacity = 2                // attempts in a race: the first and one hedge
 )

@@ -118,7 +118,7 @@ func (c *Call) answered(s *State, r *Result, now time.Duration) (timedOut bool) 
 	}
 	counted := set.Report(e, health.Report{
 		Outcome: r.Outcome, Start: s.start, Now: now, Timeout: timedOut, Raise: r.Ended != ByEndpoint,
-		Late: r.Late, Unsampled: r.Unsampled, Redial: r.Redial,
+		Usual: c.usual(), Late: r.Late, Unsampled: r.Unsampled, Redial: r.Redial,
 	})
 	if s.probe != nil {
 		s.probe(counted)

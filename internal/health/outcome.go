@@ -26,6 +26,7 @@ type Report struct {
 	Now     time.Duration
 	Timeout bool          // our timer or a deadline ended it: its time is a lower bound of the latency
 	Raise   bool          // ignored, but its time is a lower bound of the latency: cancelled, a lost hedge
+	Usual   time.Duration // what an answer of the attempt's route usually takes; 0: not known
 	Late    time.Duration // how long after its deadline a timer ended it: our own stall
 	// Unsampled keeps the time of an ok out of the latency: streams, dials.
 	Unsampled bool

@@ -17,7 +17,7 @@ func (s *Set) Report(e *Endpoint, r Report) Outcome {
 		s.failed(e, r)
 	case Pushback, Ignored, Injected:
 		if r.Raise || r.Timeout {
-			e.latency.raise(millis(r.Now), (r.Now - r.Start).Seconds())
+			e.latency.raise(millis(r.Now), s.relative(r))
 		}
 	}
 	return r.Outcome
@@ -31,12 +31,21 @@ func (s *Set) stalledIn(r Report) bool {
 	return r.Outcome.bad() && int64(r.Start) < s.stalled.Load()
 }
 
+// relative is the attempt's time in seconds, as if its route were as fast as the service is in the mean: calls that take
+// long wherever they go must not make the endpoint look slow that happened to serve them.
+func (s *Set) relative(r Report) float64 {
+	took := (r.Now - r.Start).Seconds()
+	if service := s.service.Read(); service > 0 && r.Usual > 0 {
+		return took * service / r.Usual.Seconds()
+	}
+	return took
+}
+
 func (s *Set) succeeded(e *Endpoint, r Report) {
 	ms := millis(r.Now)
 	if !r.Unsampled && int64(r.Start) > e.dialed.Load() && int64(r.Start) >= s.stalled.Load() {
-		took := (r.Now - r.Start).Seconds()
-		e.latency.sample(ms, took)
-		s.service.Sample(took)
+		e.latency.sample(ms, s.relative(r))
+		s.service.Sample((r.Now - r.Start).Seconds())
 	}
 	e.failures.add(ms, 0)
 	if e.consec.Load() != 0 {
@@ -62,7 +71,7 @@ func (s *Set) failed(e *Endpoint, r Report) {
 	ms := millis(r.Now)
 	e.latency.hold(ms)
 	if r.Timeout {
-		e.latency.raise(ms, (r.Now - r.Start).Seconds())
+		e.latency.raise(ms, s.relative(r))
 	}
 	e.failures.add(ms, 1)
 	e.consec.Add(1)

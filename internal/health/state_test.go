@@ -382,6 +382,35 @@ func TestCost(t *testing.T) {
 	}
 }
 
+// TestCallsThatAlwaysTakeLong leave the endpoint alone that happened to serve them.
+func TestCallsThatAlwaysTakeLong(t *testing.T) {
+	inWorld(t, 2, func(t *testing.T, w *world) {
+		took := func(e *Endpoint, d, usual time.Duration) {
+			w.Report(e, Report{Outcome: OK, Start: Now() - d, Now: Now(), Usual: usual})
+		}
+		const ms = time.Millisecond
+		took(w.e(0), 20*ms, 0) // the first answer: nothing is known, and the service's mean is 20 ms
+		if l := w.e(0).Latency(Now()).Round(ms); l != 20*ms {
+			t.Errorf("latency %v, want 20ms", l)
+		}
+		took(w.e(1), 2*time.Second, 2*time.Second)
+		if l := w.e(1).Latency(Now()).Round(ms); l != 20*ms {
+			t.Errorf("latency %v after a call that takes 2 s everywhere, want 20ms", l)
+		}
+		time.Sleep(time.Minute)
+		want := 2 * w.Service()
+		took(w.e(1), 4*time.Second, 2*time.Second)
+		if l := w.e(1).Latency(Now()); l < want*9/10 || l > want*11/10 {
+			t.Errorf("latency %v after one that took twice as long as usual, want about %v", l, want)
+		}
+		time.Sleep(time.Minute)
+		w.Report(w.e(0), Report{Outcome: Ignored, Raise: true, Start: Now() - 4*time.Second, Now: Now(), Usual: 4 * time.Second})
+		if l, most := w.e(0).Latency(Now()), w.Service()*11/10; l > most {
+			t.Errorf("latency %v after a cancel at the usual time, want at most %v", l, most)
+		}
+	})
+}
+
 func TestLatencies(t *testing.T) {
 	const now = time.Minute
 	rows := []struct {
