@@ -14,8 +14,9 @@ import (
 	"github.com/onehop-go/onehop/internal/consulapi"
 )
 
-// startedKey is where an instance says since when it runs: RFC 3339 or seconds since 1970.
-const startedKey = "onehop-started"
+// StartedMeta is the service metadata by which an instance says since when it runs: RFC 3339 or seconds since 1970.
+// Without it the catalogue's own index stands for the start.
+const StartedMeta = "onehop-started"
 
 // maxWeight is the largest of an SRV record, and so of Consul.
 const maxWeight = 65535
@@ -144,7 +145,7 @@ func localityOf(entry *consulapi.ServiceEntry) (region, zone string) {
 // startedOf is since when the instance runs, by its own word. Without one the catalogue's CreateIndex stands for it, as
 // a moment of the first day of 1970: no time, but another one when the instance was registered anew.
 func startedOf(entry *consulapi.ServiceEntry) time.Time {
-	text := entry.Service.Meta[startedKey]
+	text := entry.Service.Meta[StartedMeta]
 	if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
 		return t
 	}

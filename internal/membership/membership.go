@@ -36,7 +36,12 @@ type Set struct {
 	passing map[Key]resolver.Endpoint
 	held    map[Key]held
 	members []Member // what Members returns
+	lasting map[Key]lasting
 }
+
+// lasting is an instance that vanished from the catalogue, answered all the same, and was listed again: an agent that
+// restarts registers its instances anew. It is the same process, whatever start the new entry has.
+type lasting struct{ listed, began time.Time }
 
 // held is an endpoint that passed and is not listed as passing any more.
 type held struct {
@@ -47,6 +52,7 @@ type held struct {
 // Apply takes a full snapshot and reports whether Members changed.
 func (s *Set) Apply(now time.Time, snap resolver.Snapshot) (changed bool) {
 	listed, passing := sort(snap.Endpoints)
+	s.recognise(passing)
 	if 2*len(passing) >= s.settled {
 		s.passing, s.held = passing, nil
 	} else {
@@ -55,6 +61,32 @@ func (s *Set) Apply(now time.Time, snap resolver.Snapshot) (changed bool) {
 	}
 	s.expire(now)
 	return s.update()
+}
+
+// recognise gives the instances that were held while they were not listed their own start back. One that says itself
+// when it started is believed.
+func (s *Set) recognise(passing map[Key]resolver.Endpoint) {
+	for key, e := range passing {
+		if h, ok := s.held[key]; ok && !h.leaves.IsZero() && e.Meta[resolver.StartedMeta] == "" {
+			if s.lasting == nil {
+				s.lasting = map[Key]lasting{}
+			}
+			s.lasting[key] = lasting{listed: e.Started, began: h.Started}
+		}
+		l, ok := s.lasting[key]
+		switch {
+		case !ok:
+		case e.Started.Equal(l.listed):
+			e.Started = l.began
+			passing[key] = e
+		default:
+			delete(s.lasting, key)
+		}
+	}
+	maps.DeleteFunc(s.lasting, func(k Key, _ lasting) bool {
+		_, listed := passing[k]
+		return !listed
+	})
 }
 
 // hold is who of the present members is not passing any more and stays for now. An instance in maintenance does not: an
