@@ -83,7 +83,7 @@ func (a *attempt) sent(ctx context.Context, s *Server, l *life) engine.Result {
 		defer t.Stop()
 		timer = t.C
 	}
-	status, err := s.send(ctx, l, timer)
+	status, err := s.send(ctx, l, a.call.Path, timer)
 	switch {
 	case errors.Is(err, errTimer):
 		return engine.Result{Ended: engine.ByTimer, Err: engine.ErrAttemptTimeout}

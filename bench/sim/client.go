@@ -13,8 +13,8 @@ import (
 
 // Client makes the calls of one process.
 type Client interface {
-	// Call makes one call and returns what its caller saw.
-	Call(ctx context.Context) Answer
+	// Call makes one call of a path and returns what its caller saw.
+	Call(ctx context.Context, path string) Answer
 	// Avoided is the number of servers that the client does not use now.
 	Avoided() int
 	// Update tells the client what discovery says now.
@@ -52,6 +52,16 @@ func Engine(change func(*policy.Policy)) Maker {
 	}
 }
 
+// EngineFor makes clients for a scenario, with the attempt_timeout it has.
+func EngineFor(s Scenario, change func(*policy.Policy)) Maker {
+	return Engine(func(p *policy.Policy) {
+		p.AttemptTimeout = s.Attempt
+		if change != nil {
+			change(p)
+		}
+	})
+}
+
 type engineClient struct {
 	world *World
 	up    *engine.Upstream
@@ -74,8 +84,8 @@ func (c *engineClient) background(f func(context.Context)) bool {
 }
 
 // Call implements Client.
-func (c *engineClient) Call(ctx context.Context) Answer {
-	call := &call{client: c, Call: engine.Call{Protocol: "http", Method: "GET", Path: "/", Safe: true, Replayable: true}}
+func (c *engineClient) Call(ctx context.Context, path string) Answer {
+	call := &call{client: c, Call: engine.Call{Protocol: "http", Method: "GET", Path: path, Safe: true, Replayable: true}}
 	if err := call.Run(ctx, c.up, call); err != nil {
 		var f *engine.Failure
 		if errors.As(err, &f) {

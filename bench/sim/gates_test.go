@@ -112,21 +112,11 @@ func TestTotalOutage(t *testing.T) {
 	}
 }
 
-// times sets attempt_timeout as the scenario has it for rivals.
-func times(s *Scenario, more func(*policy.Policy)) Maker {
-	return Engine(func(p *policy.Policy) {
-		p.AttemptTimeout = s.Attempt
-		if more != nil {
-			more(p)
-		}
-	})
-}
-
 func TestOverloadWithTheTriggerRemoved(t *testing.T) {
 	for _, timeout := range []time.Duration{0, time.Second} {
 		t.Run(fmt.Sprint("timeout ", timeout), func(t *testing.T) {
 			s := Overload()
-			r := Run(t, s, times(&s, func(p *policy.Policy) { p.Timeout = timeout }))
+			r := Run(t, s, EngineFor(s, func(p *policy.Policy) { p.Timeout = timeout }))
 			back := r.Recovered(10*time.Second, 0.95)
 			t.Log(r.Span(0, 10*time.Second), "95 % ok", back, "after its end")
 			if back < 0 || back > 10*time.Second {
@@ -136,7 +126,7 @@ func TestOverloadWithTheTriggerRemoved(t *testing.T) {
 	}
 	t.Run("without the brake", func(t *testing.T) { // the scenario is one: without a brake it never ends
 		s := Overload()
-		r := Run(t, s, times(&s, func(p *policy.Policy) { p.Overload = false }))
+		r := Run(t, s, EngineFor(s, func(p *policy.Policy) { p.Overload = false }))
 		if back := r.Recovered(10*time.Second, 0.95); back >= 0 && back < 40*time.Second {
 			t.Errorf("recovered by itself after %v", back)
 		}
@@ -145,8 +135,8 @@ func TestOverloadWithTheTriggerRemoved(t *testing.T) {
 
 func TestAWrongAttemptTimeoutIsNotMadeWorse(t *testing.T) {
 	s := WrongTimeout()
-	with := Run(t, s, times(&s, nil)).All()
-	without := Run(t, s, times(&s, func(p *policy.Policy) { p.Overload = false })).All()
+	with := Run(t, s, EngineFor(s, nil)).All()
+	without := Run(t, s, EngineFor(s, func(p *policy.Policy) { p.Overload = false })).All()
 	t.Log("with the brake", with)
 	t.Log("without       ", without)
 	if with.Share() < without.Share()-0.005 {
@@ -180,11 +170,24 @@ func TestFairShares(t *testing.T) {
 	}
 }
 
+// TestHeavyCallsDoNotHideASlowServer: a route tells the balancer which calls take long wherever they go.
+func TestHeavyCallsDoNotHideASlowServer(t *testing.T) {
+	heavy := func(p *policy.Policy) {
+		p.Routes = []policy.Route{{Name: "heavy", Match: policy.Match{PathPrefix: HeavyPath}, Settings: p.Settings}}
+	}
+	s := Run(t, TwoSpeeds(), Engine(heavy)).All()
+	blind := Run(t, TwoSpeeds(), Engine(nil)).All()
+	t.Log("load of the slow one", percent(s.Load(0)), "without a route", percent(blind.Load(0)))
+	if s.Load(0) > 0.026 {
+		t.Errorf("a server three times as slow gets %s of the load, want at most 2.6", percent(s.Load(0)))
+	}
+}
+
 func TestOneSlowOfTen(t *testing.T) {
-	turns := Run(t, OneSlow(), Engine(func(p *policy.Policy) { p.LoadBalancing.Algorithm = policy.RoundRobin })).All()
-	plain := Run(t, OneSlow(), Engine(nil)).All()
-	hedged := Run(t, OneSlow(), Engine(func(p *policy.Policy) { p.Hedge = 0.05 })).All()
-	healthy := Run(t, Steady(10, 20, 1000, time.Minute), Engine(nil)).All()
+	turns := Run(t, OneSlow(true), Engine(func(p *policy.Policy) { p.LoadBalancing.Algorithm = policy.RoundRobin })).All()
+	plain := Run(t, OneSlow(true), Engine(nil)).All()
+	hedged := Run(t, OneSlow(true), Engine(func(p *policy.Policy) { p.Hedge = 0.05 })).All()
+	healthy := Run(t, OneSlow(false), Engine(nil)).All()
 	t.Log("round robin        ", turns)
 	t.Log("p2c_ewma           ", plain)
 	t.Log("p2c_ewma, hedge 5 %", hedged)

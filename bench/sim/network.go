@@ -67,8 +67,8 @@ func (n *network) redial(ctx context.Context, s *Server, timeout time.Duration) 
 
 // send makes a request on a connection. It returns the status, or an error where the connection broke, the timer fired
 // or ctx ended.
-func (s *Server) send(ctx context.Context, l *life, timer <-chan time.Time) (int, error) {
-	status, done := s.serve()
+func (s *Server) send(ctx context.Context, l *life, path string, timer <-chan time.Time) (int, error) {
+	status, done := s.serve(path)
 	for {
 		select {
 		case <-done:

@@ -105,6 +105,16 @@ func (r *Report) Span(from, to time.Duration) Span {
 	return s
 }
 
+// Percentile is the time that a share p of all calls does not exceed.
+func (r *Report) Percentile(p float64) time.Duration {
+	took := make([]time.Duration, len(r.log.calls))
+	for i, e := range r.log.calls {
+		took[i] = e.took
+	}
+	slices.Sort(took)
+	return at(took, p)
+}
+
 func at(sorted []time.Duration, p float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0

@@ -102,13 +102,13 @@ func (c *rival) usable(now time.Time) []*peer {
 }
 
 // Call implements Client: up to three attempts, after a failure that may be repeated and a short random pause.
-func (c *rival) Call(ctx context.Context) Answer {
+func (c *rival) Call(ctx context.Context, path string) Answer {
 	c.begin()
 	defer c.end(&c.active)
 	var a Answer
 	for n := 1; ; n++ {
 		var again bool
-		if a, again = c.attempt(ctx); !again || n == rivalAttempts || ctx.Err() != nil || !c.mayRetry() {
+		if a, again = c.attempt(ctx, path); !again || n == rivalAttempts || ctx.Err() != nil || !c.mayRetry() {
 			return a
 		}
 		if n == 1 {
@@ -149,7 +149,7 @@ func (c *rival) mayRetry() bool {
 }
 
 // attempt makes one attempt; again: it failed in a way that may be repeated.
-func (c *rival) attempt(ctx context.Context) (a Answer, again bool) {
+func (c *rival) attempt(ctx context.Context, path string) (a Answer, again bool) {
 	c.mu.Lock()
 	of := c.usable(time.Now())
 	if len(of) == 0 {
@@ -159,7 +159,7 @@ func (c *rival) attempt(ctx context.Context) (a Answer, again bool) {
 	p.inflight++
 	c.mu.Unlock()
 	start := time.Now()
-	a = c.send(ctx, p.server)
+	a = c.send(ctx, p.server, path)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p.inflight--
@@ -170,7 +170,7 @@ func (c *rival) attempt(ctx context.Context) (a Answer, again bool) {
 }
 
 // send is an attempt on the network; no status: it got no answer.
-func (c *rival) send(ctx context.Context, s *Server) Answer {
+func (c *rival) send(ctx context.Context, s *Server, path string) Answer {
 	l := c.net.connected(s)
 	if l == nil {
 		var err error
@@ -184,7 +184,7 @@ func (c *rival) send(ctx context.Context, s *Server) Answer {
 		defer t.Stop()
 		timer = t.C
 	}
-	status, err := s.send(ctx, l, timer)
+	status, err := s.send(ctx, l, path, timer)
 	if err != nil {
 		return Answer{}
 	}

@@ -20,8 +20,10 @@ type Scenario struct {
 	Rate     float64 // calls a second of all clients together, at random (Poisson)
 	Warm     time.Duration
 	Duration time.Duration // after Warm; what the report is about
+	Heavy    float64       // share of the calls that ask for HeavyPath
 	Deadline time.Duration // of the caller for each call; 0: none
 	Attempt  time.Duration // attempt_timeout of rivals; the engine has it from its policy
+	Over     time.Duration // the trouble's end, after the warm time; 0: it has none
 	Setup    func(w *World)
 	Events   []Event
 }
@@ -159,18 +161,22 @@ func (w *World) arrive(calls *sync.WaitGroup) {
 			return
 		}
 		c := w.Clients[r.IntN(len(w.Clients))]
-		calls.Go(func() { w.call(c) })
+		path := "/"
+		if w.scenario.Heavy > 0 && r.Float64() < w.scenario.Heavy {
+			path = HeavyPath
+		}
+		calls.Go(func() { w.call(c, path) })
 	}
 }
 
-func (w *World) call(c Client) {
+func (w *World) call(c Client, path string) {
 	ctx, start := context.Background(), time.Now()
 	if d := w.scenario.Deadline; d > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, d)
 		defer cancel()
 	}
-	a := c.Call(ctx)
+	a := c.Call(ctx, path)
 	w.record(start, a)
 }
 

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"time"
 )
@@ -64,7 +65,7 @@ func OneDead() Scenario {
 // Outage lets all answer 503 for a minute.
 func Outage(clients int) Scenario {
 	s := Steady(10, clients, 500, 80*time.Second)
-	s.Name, s.Warm = "all answer 503 for 60 s", 20*time.Second
+	s.Name, s.Warm, s.Over = "all answer 503 for 60 s", 20*time.Second, 60*time.Second
 	s.Events = []Event{
 		{0, first(10, func(s *Server) { s.Fault = failing(1, 503) })},
 		{60 * time.Second, first(10, func(s *Server) { s.Fault = nil })},
@@ -77,7 +78,8 @@ func Outage(clients int) Scenario {
 func Overload() Scenario {
 	const capacity = 10 * 4 / 0.02
 	s := Steady(10, 20, 0.9*capacity, 60*time.Second)
-	s.Name, s.Warm, s.Workers, s.Attempt = "overload, trigger gone after 10 s", 20*time.Second, 4, 200*time.Millisecond
+	s.Name, s.Warm, s.Over = "overload, trigger gone after 10 s", 20*time.Second, 10*time.Second
+	s.Workers, s.Attempt = 4, 200*time.Millisecond
 	s.Setup = first(10, func(s *Server) { s.Time = exponential(20 * time.Millisecond) })
 	s.Events = []Event{
 		{0, first(10, func(s *Server) { s.Slow(0.4) })},
@@ -94,12 +96,43 @@ func WrongTimeout() Scenario {
 	return s
 }
 
-// OneSlow adds 100 ms to 30 % of the requests of one of ten.
-func OneSlow() Scenario {
+// OneSlow adds 100 ms to 30 % of the requests of one of ten; all of them vary by nature.
+func OneSlow(slow bool) Scenario {
 	s := Steady(10, 20, 1000, 60*time.Second)
+	s.Warm, s.Name = 20*time.Second, "all healthy"
+	usual := lognormal(20*time.Millisecond, 0.3)
+	s.Setup = first(10, func(s *Server) { s.Time = usual })
+	if !slow {
+		return s
+	}
 	s.Name = "1 of 10 slow (+100 ms on 30 %)"
-	s.Warm = 20 * time.Second
-	s.Setup = first(1, func(s *Server) { s.Time = mixed(20*time.Millisecond, 120*time.Millisecond, 0.3) })
+	s.Setup = func(w *World) {
+		for _, s := range w.Servers {
+			s.Time = usual
+		}
+		w.Servers[0].Time = func(r *rand.Rand) time.Duration {
+			d := usual(r)
+			if r.Float64() < 0.3 {
+				d += 100 * time.Millisecond
+			}
+			return d
+		}
+	}
+	return s
+}
+
+// TwoSpeeds has 2 % of calls that take 50 times as long wherever they go, and one of ten that takes three times as long
+// for all.
+func TwoSpeeds() Scenario {
+	s := Steady(10, 20, 1000, 60*time.Second)
+	s.Warm, s.Name, s.Heavy = 20*time.Second, "2 % of the calls take 50 x, 1 of 10 is 3 x slower", 0.02
+	usual := lognormal(20*time.Millisecond, 0.3)
+	s.Setup = func(w *World) {
+		for _, s := range w.Servers {
+			s.Time = usual
+		}
+		w.Servers[0].Time = lognormal(60*time.Millisecond, 0.3)
+	}
 	return s
 }
 
@@ -172,6 +205,13 @@ func RollingDeploy() Scenario {
 // exponential is a time of that mean.
 func exponential(mean time.Duration) func(*rand.Rand) time.Duration {
 	return func(r *rand.Rand) time.Duration { return time.Duration(r.ExpFloat64() * float64(mean)) }
+}
+
+// lognormal is a time of that median; with a sigma of .3 one in a hundred takes twice as long.
+func lognormal(median time.Duration, sigma float64) func(*rand.Rand) time.Duration {
+	return func(r *rand.Rand) time.Duration {
+		return time.Duration(float64(median) * math.Exp(sigma*r.NormFloat64()))
+	}
 }
 
 // mixed is slow for a share of the requests, else usual.

@@ -33,6 +33,12 @@ type job struct {
 	done  chan struct{}
 }
 
+// HeavyPath is what some calls ask for that legitimately takes longer, as long as heavy others.
+const (
+	HeavyPath = "/heavy"
+	heavy     = 50
+)
+
 // The states of a server, as a dial finds them.
 const (
 	up        int32 = iota
@@ -99,7 +105,7 @@ func (s *Server) work(end <-chan struct{}, all *sync.WaitGroup) {
 }
 
 // serve begins a request. done is closed when its answer is there.
-func (s *Server) serve() (status int, done <-chan struct{}) {
+func (s *Server) serve(path string) (status int, done <-chan struct{}) {
 	s.seen.Add(1)
 	s.world.count(s)
 	if f := s.Fault; f != nil {
@@ -108,6 +114,9 @@ func (s *Server) serve() (status int, done <-chan struct{}) {
 		}
 	}
 	needs := s.Time(s.world.random())
+	if path == HeavyPath {
+		needs *= heavy
+	}
 	if s.workers == 0 {
 		return 200, closedAfter(needs)
 	}

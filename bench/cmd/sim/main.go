@@ -1,0 +1,103 @@
+// Command sim compares the engine with other algorithms in virtual time, and writes the figures and the pictures into
+// the documents. From the folder bench:
+//
+//	go run ./cmd/sim             # prints the tables
+//	go run ./cmd/sim -docs ../docs   # writes them between the marks in engine.md, and the plots into img
+//	go run ./cmd/sim -only overload  # one scenario by a part of its name
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/onehop-go/onehop/bench/sim"
+	"github.com/onehop-go/onehop/policy"
+)
+
+var (
+	docs = flag.String("docs", "", "folder of engine.md; empty: print only")
+	only = flag.String("only", "", "a part of the names of the scenarios to run; empty: all")
+)
+
+// A bubble of virtual time needs a *testing.T, so this program is a test binary of one test.
+func main() {
+	testing.Init()
+	flag.Parse()
+	all := func(_, _ string) (bool, error) { return true, nil }
+	testing.Main(all, []testing.InternalTest{{Name: "sim", F: run}}, nil, nil)
+}
+
+// rival is an algorithm in the comparison.
+type rival struct {
+	name string
+	make func(s sim.Scenario) sim.Maker
+}
+
+func fixed(m sim.Maker) func(sim.Scenario) sim.Maker {
+	return func(sim.Scenario) sim.Maker { return m }
+}
+
+// engine is the real engine with the default policy as change alters it.
+func engine(change func(*policy.Policy)) func(sim.Scenario) sim.Maker {
+	return func(s sim.Scenario) sim.Maker { return sim.EngineFor(s, change) }
+}
+
+var rivals = []rival{
+	{"onehop", engine(nil)},
+	{"onehop, hedge 5%", engine(func(p *policy.Policy) { p.Hedge = 0.05 })},
+	{"round robin", fixed(sim.RoundRobin)},
+	{"random", fixed(sim.Random)},
+	{"least request", fixed(sim.LeastRequest)},
+	{"Finagle's rules", fixed(sim.Finagle)},
+	{"Envoy's rules", fixed(sim.Envoy)},
+}
+
+var scenarios = []sim.Scenario{
+	sim.OneSlow(false),
+	sim.OneSlow(true),
+	sim.SlowRamp(),
+	sim.OneFailsFast(500, 20),
+	sim.OneFailsFast(503, 20),
+	sim.TenFailFast(503),
+	sim.AllFail(0.5, 503, 20),
+	sim.Killed(6, 20),
+	sim.Killed(8, 200),
+	sim.Blackholed(6, 20),
+	sim.RollingDeploy(),
+	sim.ColdStart(),
+	sim.Pauses(false),
+	sim.Pauses(true),
+	sim.Outage(20),
+	sim.Overload(),
+}
+
+// outcome is one scenario as all the rivals fared in it.
+type outcome struct {
+	scenario sim.Scenario
+	reports  []*sim.Report // by rival
+}
+
+func run(t *testing.T) {
+	var all []outcome
+	for _, s := range scenarios {
+		if !strings.Contains(s.Name, *only) {
+			continue
+		}
+		o := outcome{scenario: s}
+		for _, r := range rivals {
+			o.reports = append(o.reports, sim.Run(t, s, r.make(s)))
+		}
+		fmt.Print(o.table())
+		all = append(all, o)
+	}
+	if *docs == "" {
+		return
+	}
+	if err := write(*docs, all); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		t.Fail()
+	}
+}
