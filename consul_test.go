@@ -76,10 +76,9 @@ func (n *news) failed() bool {
 
 // caller makes calls and notes who answered.
 type caller struct {
-	t    *testing.T
-	web  *http.Client
-	url  string
-	last map[string]int
+	t   *testing.T
+	web *http.Client
+	url string
 }
 
 // call makes n GETs, none of which may fail, and returns who answered how many.
@@ -172,6 +171,25 @@ func TestTheMainJob(t *testing.T) {
 	c.call(50)
 	if _, origin := n2.listed(); origin != "disk" {
 		t.Errorf("resolved from %q; want disk", origin)
+	}
+}
+
+// The same by Consul's DNS, which tells no more than addresses and weights.
+func TestTheMainJobByDNS(t *testing.T) {
+	agent := consultest.Start(t)
+	if agent.DNSAddr == "" {
+		t.Skip("the shared agent does not say where its DNS is")
+	}
+	name := consultest.Name(t, "pay")
+	instances := consultest.StartService(t, agent, name, 2)
+	hop := newClient(t, policy.Default(), nil, onehop.WithResolver(resolver.DNS{Server: agent.DNSAddr}))
+	c := &caller{t: t, web: httpclient.New(hop), url: "http://" + name + "/v1"}
+	if by := c.call(40); len(by) != 2 {
+		t.Fatalf("answered by %v; want both instances", by)
+	}
+	instances[0].Kill(t)
+	if by := c.call(60); by[instances[1].ID] != 60 {
+		t.Errorf("answered by %v; want the one that lives", by)
 	}
 }
 
