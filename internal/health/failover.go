@@ -54,9 +54,9 @@ func sharesOf(healths []float64) []float64 {
 	return shares
 }
 
-// measure is how much of a tier's listed weight can be reached. Only what cannot be connected to, is critical or gone
+// measure is how much of a tier's listed weight can be reached; false: nothing is listed. Only what cannot be connected to, is critical or gone
 // lowers it: an endpoint that answers badly is no reason to leave the datacenter.
-func measure(all []*Endpoint, tier, missing int) float64 {
+func measure(all []*Endpoint, tier, missing int) (health float64, listed bool) {
 	up, total := 0, missing
 	for _, e := range all {
 		if e.tier != tier {
@@ -69,7 +69,7 @@ func measure(all []*Endpoint, tier, missing int) float64 {
 		}
 	}
 	if total == 0 {
-		return 0
+		return 0, false
 	}
-	return float64(up) / float64(total)
+	return float64(up) / float64(total), true
 }

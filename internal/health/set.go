@@ -70,7 +70,8 @@ type key struct {
 
 // tier is what the set knows of one datacenter.
 type tier struct {
-	missing int // weight of listed instances that cannot be used
+	missing int  // weight of listed instances that cannot be used
+	seen    bool // it has had an instance
 	recovery
 }
 
@@ -218,7 +219,11 @@ func (s *Set) share(all []*Endpoint) (shares []float64, due int64) {
 	healths := make([]float64, len(s.tiers))
 	for n := range s.tiers {
 		t := &s.tiers[n]
-		due = min(due, t.step(now, measure(all, n, t.missing)))
+		measured, listed := measure(all, n, t.missing)
+		if t.seen = t.seen || listed; !t.seen {
+			continue // its list has not come yet: nobody there to call, and nothing for it to recover from
+		}
+		due = min(due, t.step(now, measured))
 		healths[n] = t.health
 	}
 	if !s.settings.Load().Apply {
