@@ -1,3 +1,5 @@
+//go:build unix
+
 package httpclient_test
 
 import (
@@ -6,7 +8,6 @@ import (
 	"net/http"
 	"runtime"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -14,16 +15,6 @@ import (
 	"github.com/onehop-go/onehop/httpclient"
 	"github.com/onehop-go/onehop/policy"
 )
-
-// stub answers every request at once, as net/http's Transport would: with a body of its own.
-type stub struct{}
-
-func (stub) RoundTrip(r *http.Request) (*http.Response, error) {
-	return &http.Response{
-		StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: r, Header: http.Header{},
-		ContentLength: 2, Body: io.NopCloser(strings.NewReader("ok")),
-	}, nil
-}
 
 func overStub(http.RoundTripper) http.RoundTripper { return stub{} }
 
@@ -47,11 +38,11 @@ func BenchmarkCall(b *testing.B) {
 	} {
 		b.Run(bm.name, func(b *testing.B) {
 			b.ReportAllocs()
-			req, err := http.NewRequest(http.MethodGet, "http://svc/", nil) //nolint:noctx // the context is what is measured
+			req, err := http.NewRequest(http.MethodGet, "http://svc/", nil)
 			if err != nil {
 				b.Fatal(err)
 			}
-			ctx, cancel := context.WithCancel(context.Background())
+			ctx, cancel := context.WithCancel(b.Context())
 			defer cancel()
 			if bm.cancel {
 				req = req.WithContext(ctx)
@@ -75,7 +66,7 @@ func BenchmarkAdded(b *testing.B) {
 	timed.Timeout, timed.AttemptTimeout = time.Second, 100*time.Millisecond
 	clients := []*http.Client{bare, bare, overhead(b, policy.Default()), overhead(b, timed)}
 	timeouts := []time.Duration{0, time.Second, 0, 0}
-	req, err := http.NewRequest(http.MethodGet, "http://svc/", nil) //nolint:noctx // the context is what is measured
+	req, err := http.NewRequest(http.MethodGet, "http://svc/", nil)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -107,10 +98,12 @@ func median(x []float64) float64 {
 }
 
 func overhead(b *testing.B, p policy.Policy) *http.Client {
+	b.Helper()
 	return httpclient.New(newHop(b, p, "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"), httpclient.WithMiddleware(overStub))
 }
 
 func callOnce(b *testing.B, c *http.Client, req *http.Request, timeout time.Duration) {
+	b.Helper()
 	if timeout > 0 {
 		ctx, cancel := context.WithTimeout(req.Context(), timeout)
 		defer cancel()

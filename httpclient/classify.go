@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -131,20 +132,17 @@ func (f *facts) judgeDial(r *engine.Result) {
 
 // isLocal says whether a connection failed for want of something of this machine's.
 func isLocal(err error) bool {
-	var errno syscall.Errno
-	if !errors.As(err, &errno) {
-		return false
-	}
-	switch errno {
-	case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL, syscall.ENETUNREACH, syscall.ENETDOWN:
-		return true
-	}
-	return false
+	return slices.ContainsFunc(localFaults, func(errno syscall.Errno) bool { return errors.Is(err, errno) })
+}
+
+var localFaults = []syscall.Errno{
+	syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL, syscall.ENETUNREACH, syscall.ENETDOWN,
 }
 
 // fromNetwork says whether an error is of a connection, and not of a request that was refused before any.
 func fromNetwork(err error) bool {
-	return isTimeout(err) || isA[net.Error](err) || isA[syscall.Errno](err) || isA[*dialError](err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	return isTimeout(err) || isA[net.Error](err) || isA[syscall.Errno](err) || isA[*dialError](err) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 func isTimeout(err error) bool {

@@ -135,15 +135,15 @@ func TestSafeAndReplayable(t *testing.T) {
 		safe, rewindable bool
 	}{
 		{&http.Request{}, true, true},
-		{&http.Request{Method: "GET"}, true, true},
-		{&http.Request{Method: "HEAD", Body: http.NoBody}, true, true},
-		{&http.Request{Method: "GET", Body: body}, true, false},
-		{&http.Request{Method: "GET", Body: body, GetBody: again}, true, true},
-		{&http.Request{Method: "PUT"}, false, true},
-		{&http.Request{Method: "DELETE"}, false, true},
-		{&http.Request{Method: "POST", Body: body, GetBody: again}, false, true},
-		{&http.Request{Method: "POST", Body: body, GetBody: again, Header: key}, true, true},
-		{&http.Request{Method: "POST", Body: body, Header: http.Header{"X-Idempotency-Key": nil}}, true, false},
+		{&http.Request{Method: http.MethodGet}, true, true},
+		{&http.Request{Method: http.MethodHead, Body: http.NoBody}, true, true},
+		{&http.Request{Method: http.MethodGet, Body: body}, true, false},
+		{&http.Request{Method: http.MethodGet, Body: body, GetBody: again}, true, true},
+		{&http.Request{Method: http.MethodPut}, false, true},
+		{&http.Request{Method: http.MethodDelete}, false, true},
+		{&http.Request{Method: http.MethodPost, Body: body, GetBody: again}, false, true},
+		{&http.Request{Method: http.MethodPost, Body: body, GetBody: again, Header: key}, true, true},
+		{&http.Request{Method: http.MethodPost, Body: body, Header: http.Header{"X-Idempotency-Key": nil}}, true, false},
 	} {
 		if safe(row.r) != row.safe || rewindable(row.r) != row.rewindable || replayable(row.r) != (row.safe && row.rewindable) {
 			t.Errorf("%s %v: safe %v, rewindable %v", row.r.Method, row.r.Header, safe(row.r), rewindable(row.r))
@@ -158,7 +158,7 @@ func TestDirectBodies(t *testing.T) {
 	}
 	defer file.Close() //nolint:errcheck // only read
 	get := func(r io.Reader) io.Reader {
-		req, err := http.NewRequestWithContext(t.Context(), "POST", "http://svc/", r)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://svc/", r)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -62,7 +62,7 @@ func (c *conns) add(hangUp func() error) uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		hangUp() //nolint:errcheck,gosec // nothing was sent on it
+		hangUp() //nolint:errcheck // nothing was sent on it
 		return 0
 	}
 	c.next++
@@ -84,7 +84,7 @@ func (c *conns) close() {
 	c.closed, c.live = true, nil
 	c.mu.Unlock()
 	for _, hangUp := range live {
-		hangUp() //nolint:errcheck,gosec // its users are told by their own reads
+		hangUp() //nolint:errcheck // its users are told by their own reads
 	}
 }
 

@@ -36,12 +36,12 @@ func TestRequestStaysTheCallers(t *testing.T) {
 		}
 	})
 	rt := httpclient.NewTransport(newHop(t, policy.Default(), addr))
-	req, err := http.NewRequestWithContext(t.Context(), "GET", "http://svc/path?q=1", nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://svc/path?q=1", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.Header.Set("X-Mine", "1")
-	before, header, link := *req, maps.Clone(req.Header), *req.URL //nolint:govet // compared, not used
+	before, header, link := *req, maps.Clone(req.Header), *req.URL
 	resp, err := rt.RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)
@@ -50,7 +50,7 @@ func TestRequestStaysTheCallers(t *testing.T) {
 	if resp.Request != req || req.URL.String() != link.String() || !maps.EqualFunc(header, req.Header, equalValues) || req.Host != before.Host {
 		t.Errorf("the request was changed: %+v", req)
 	}
-	if resp.StatusCode != 200 || counts.times("") != 1 || counts.times("2") != 1 || counts.times("3") != 1 {
+	if resp.StatusCode != http.StatusOK || counts.times("") != 1 || counts.times("2") != 1 || counts.times("3") != 1 {
 		t.Errorf("%d; attempts told %v", resp.StatusCode, counts.seen)
 	}
 }
@@ -93,7 +93,7 @@ func TestBodyIsAlwaysClosed(t *testing.T) {
 	} {
 		body := &closingBody{Reader: strings.NewReader("body")}
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-		req, err := http.NewRequestWithContext(ctx, "POST", row.target, body)
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, row.target, body)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +103,7 @@ func TestBodyIsAlwaysClosed(t *testing.T) {
 		rt := httpclient.NewTransport(row.hop)
 		resp, err := rt.RoundTrip(req)
 		if err == nil {
-			resp.Body.Close() //nolint:errcheck,gosec // empty
+			resp.Body.Close() //nolint:errcheck // empty
 		}
 		cancel()
 		eventually(t, func() bool { return body.closed.Load() > 0 })
@@ -179,7 +179,8 @@ func TestPassThrough(t *testing.T) {
 
 func TestWrapSaysWhatToDo(t *testing.T) {
 	hop := newHop(t, policy.Default())
-	if _, err := httpclient.Wrap(&http.Client{Transport: stub{}}, hop); err == nil || !strings.Contains(err.Error(), "NewTransport(httpclient.NewTransport(hop))") {
+	_, err := httpclient.Wrap(&http.Client{Transport: stub{}}, hop)
+	if err == nil || !strings.Contains(err.Error(), "NewTransport(httpclient.NewTransport(hop))") {
 		t.Error(err)
 	}
 	if _, err := httpclient.Wrap(nil, hop); err == nil {
@@ -268,13 +269,13 @@ func TestUpgrade(t *testing.T) {
 			<-time.After(2 * p.IdleTimeout) // clocks stop at the 101
 		}
 	}
-	req, err := http.NewRequestWithContext(t.Context(), "GET", "http://svc/", nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://svc/", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.Header.Set("Connection", "Upgrade")
 	req.Header.Set("Upgrade", "echo")
-	resp, err := httpclient.NewTransport(hop).RoundTrip(req) //nolint:bodyclose // talk closes it
+	resp, err := httpclient.NewTransport(hop).RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -292,7 +293,7 @@ func TestUpgrade(t *testing.T) {
 	if req.URL, err = url.Parse(proxy.URL); err != nil {
 		t.Fatal(err)
 	}
-	resp, err = proxy.Client().Transport.RoundTrip(req) //nolint:bodyclose // talk closes it
+	resp, err = proxy.Client().Transport.RoundTrip(req)
 	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatal(resp, err)
 	}
@@ -397,7 +398,7 @@ func TestRemovedEndpointDrains(t *testing.T) {
 	if _, body, err := send(t.Context(), c, "GET", "http://svc/", nil); err != nil || body != "first last" {
 		t.Fatal(body, err)
 	}
-	req, err := http.NewRequestWithContext(t.Context(), "GET", "http://svc/long", nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://svc/long", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

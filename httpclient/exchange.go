@@ -114,12 +114,12 @@ func (x *exchange) Send(ctx context.Context) engine.Result {
 	}
 	p := x.call.transport.poolOf(x)
 	x.h2c = p.h2c
-	resp, err := p.rt.RoundTrip(&x.req) //nolint:bodyclose // by the caller, or by Discard
+	resp, err := p.rt.RoundTrip(&x.req)
 	x.connected()
 	expired := x.clock != nil && !x.clock.answered()
 	if err == nil && expired { // the timer was first: its word stands, as a late answer's would have been
-		resp.Body.Close() //nolint:errcheck,gosec // not read
-		err = context.Cause(x.Context)
+		resp.Body.Close()              //nolint:errcheck // not read
+		err = context.Cause(x.Context) //nolint:contextcheck // derived from ctx
 	}
 	if err != nil {
 		return x.failed(p, err)
@@ -142,7 +142,7 @@ func (x *exchange) prepare(ctx context.Context) error {
 	if x.clock != nil {
 		x.clock.start(x)
 	}
-	x.req = *x.call.req.WithContext(x.traceContext())
+	x.req = *x.call.req.WithContext(x.traceContext()) //nolint:contextcheck // derived from ctx
 	x.tell()
 	if x.call.source != nil {
 		return x.call.source.attach(x)
@@ -239,7 +239,7 @@ func (x *exchange) Discard() {
 	t := time.AfterFunc(drainTime, func() { x.cancel(errDropped) })
 	_, _ = io.CopyN(io.Discard, x.resp.Body, drainSize)
 	t.Stop()
-	x.resp.Body.Close() //nolint:errcheck,gosec // what it says interests nobody
+	x.resp.Body.Close() //nolint:errcheck // what it says interests nobody
 	x.finish()
 }
 

@@ -181,7 +181,7 @@ func TestBodyWithoutGetBody(t *testing.T) {
 		go func() {
 			io.WriteString(w, "whole ")               //nolint:errcheck // see the ledger
 			io.WriteString(w, "body"+strconv.Itoa(i)) //nolint:errcheck // see the ledger
-			w.Close()                                 //nolint:errcheck,gosec // always nil
+			w.Close()                                 //nolint:errcheck // always nil
 		}()
 		if status, _, err := send(ctx, c, "POST", "http://svc/", r); err != nil || status != 200 && status != 503 {
 			t.Fatal(status, err)
@@ -221,7 +221,7 @@ func TestBigBodiesStream(t *testing.T) {
 	c := httpclient.New(newHop(t, policy.Default(), addr))
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	req, err := http.NewRequestWithContext(t.Context(), "PUT", "http://svc/", io.LimitReader(zeros{}, size))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://svc/", io.LimitReader(zeros{}, size))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +268,7 @@ func TestCallersReaderFails(t *testing.T) {
 
 // net/http alone sends one GET nine times over eight idle connections that die under it.
 func TestHiddenRetriesOverHTTP1(t *testing.T) {
-	for _, max := range []int{1, 2, 3} {
+	for _, most := range []int{1, 2, 3} {
 		const idle = 8
 		var dying atomic.Bool
 		var together sync.WaitGroup
@@ -281,7 +281,7 @@ func TestHiddenRetriesOverHTTP1(t *testing.T) {
 			}
 		})
 		p := policy.Default()
-		p.Retry.MaxAttempts = max
+		p.Retry.MaxAttempts = most
 		c := httpclient.New(newHop(t, p, s.addr))
 		var calls sync.WaitGroup
 		for range idle {
@@ -294,8 +294,8 @@ func TestHiddenRetriesOverHTTP1(t *testing.T) {
 		calls.Wait()
 		dying.Store(true)
 		_, _, err := send(t.Context(), c, "GET", "http://svc/", nil)
-		if n := s.requests.total() - idle; n < 1 || n > max || err == nil {
-			t.Errorf("max_attempts %d: the server saw %d requests of one GET: %v", max, n, err)
+		if n := s.requests.total() - idle; n < 1 || n > most || err == nil {
+			t.Errorf("max_attempts %d: the server saw %d requests of one GET: %v", most, n, err)
 		}
 	}
 }
@@ -332,7 +332,7 @@ type staleConn struct {
 
 func (c *staleConn) Write(p []byte) (int, error) {
 	if c.used && c.stale.CompareAndSwap(true, false) {
-		c.Conn.Close() //nolint:errcheck,gosec // gone
+		c.Conn.Close() //nolint:errcheck // gone
 		return 0, errors.New("gone")
 	}
 	c.used = true

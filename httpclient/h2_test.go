@@ -22,6 +22,7 @@ import (
 
 // resetting is an HTTP/2 server that executes each request and then resets its stream.
 func resetting(t *testing.T, code http2.ErrCode) *rawServer {
+	t.Helper()
 	return listenRaw(t, func(s *rawServer, c net.Conn, r *bufio.Reader) {
 		if _, err := io.CopyN(io.Discard, r, int64(len(http2.ClientPreface))); err != nil {
 			return
@@ -75,7 +76,7 @@ func tlsServer(t *testing.T) (addr string, roots *x509.CertPool, requests *ledge
 	requests = &ledger{}
 	ts := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		requests.add(r.URL.Path)
-		io.WriteString(w, r.Proto+" "+r.TLS.ServerName+" "+r.Host) //nolint:errcheck // the client reads it
+		io.WriteString(w, r.Proto+" "+r.TLS.ServerName+" of "+r.Host) //nolint:errcheck // the client reads it
 	}))
 	ts.EnableHTTP2 = true
 	ts.Config.ErrorLog = quiet
@@ -86,7 +87,7 @@ func tlsServer(t *testing.T) (addr string, roots *x509.CertPool, requests *ledge
 	return strings.TrimPrefix(ts.URL, "https://"), roots, requests
 }
 
-func asService(host string) (resolver.Target, bool) { return resolver.Target{Service: "svc"}, true }
+func asService(string) (resolver.Target, bool) { return resolver.Target{Service: "svc"}, true }
 
 // The TLS name, the Host and the verification are those of the logical host, over HTTP/2 by ALPN, whatever the base dials by.
 func TestTLSUnderTheLogicalName(t *testing.T) {
@@ -98,7 +99,7 @@ func TestTLSUnderTheLogicalName(t *testing.T) {
 	bases := map[string]*http.Transport{
 		"settings alone": {TLSClientConfig: config()},
 		"DialContext":    {TLSClientConfig: config(), DialContext: plain},
-		"Dial": {TLSClientConfig: config(), Dial: func(network, addr string) (net.Conn, error) { //nolint:staticcheck // deprecated, in use
+		"Dial": {TLSClientConfig: config(), Dial: func(network, addr string) (net.Conn, error) {
 			return plain(context.Background(), network, addr)
 		}},
 		"DialTLSContext": {DialTLSContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -109,14 +110,15 @@ func TestTLSUnderTheLogicalName(t *testing.T) {
 		"http2.ConfigureTransport": {TLSClientConfig: config()},
 		"HTTP/2 off":               {TLSClientConfig: config(), TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}},
 	}
-	if err := http2.ConfigureTransport(bases["http2.ConfigureTransport"]); err != nil {
+	if err := http2.ConfigureTransport(bases["http2.ConfigureTransport"]); err != nil { //nolint:staticcheck // deprecated, and in use: it is what is tested
 		t.Fatal(err)
 	}
+	const names = "example.com of " + "example.com"
 	for name, base := range bases {
 		c := httpclient.New(newHop(t, policy.Default(), addr), httpclient.WithTransport(base), httpclient.WithHosts(asService))
-		want := "HTTP/2.0 example.com example.com"
+		want := "HTTP/2.0 " + names
 		if name == "HTTP/2 off" {
-			want = "HTTP/1.1 example.com example.com"
+			want = "HTTP/1.1 " + names
 		}
 		if _, got, err := send(t.Context(), c, "GET", "https://example.com/", nil); err != nil || got != want {
 			t.Errorf("%s: %q %v", name, got, err)
@@ -143,7 +145,7 @@ func TestPoolsAreSeparate(t *testing.T) {
 	two, more, second := tlsServer(t)
 	_ = more // the same certificate
 	base := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
-	if err := http2.ConfigureTransport(base); err != nil {
+	if err := http2.ConfigureTransport(base); err != nil { //nolint:staticcheck // deprecated, and in use: it is what is tested
 		t.Fatal(err)
 	}
 	p := policy.Default()

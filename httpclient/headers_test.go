@@ -32,7 +32,7 @@ func TestDeadlineHeader(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		resp.Body.Close() //nolint:errcheck,gosec // empty
+		resp.Body.Close() //nolint:errcheck // empty
 		left, _ := strconv.Atoi(<-got)
 		if timeout == 0 && left != 0 || timeout > 0 && (left <= 0 || left > 60_000) {
 			t.Errorf("timeout %s: the header says %d ms", timeout, left)
@@ -80,7 +80,7 @@ func TestHashFieldPlacesTheCall(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		resp.Body.Close() //nolint:errcheck,gosec // empty
+		resp.Body.Close() //nolint:errcheck // empty
 	}
 	used := map[string]bool{}
 	for user, instances := range by {

@@ -15,24 +15,24 @@ import (
 )
 
 // newHop is a Client without Consul: service "svc" at the addresses, with policy p.
-func newHop(t testing.TB, p policy.Policy, addrs ...string) *onehop.Client {
-	t.Helper()
+func newHop(tb testing.TB, p policy.Policy, addrs ...string) *onehop.Client {
+	tb.Helper()
 	hop, err := onehop.New(onehop.WithResolver(resolver.Static{"svc": addrs}), onehop.WithPolicies(policy.Static{"svc": p}))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := hop.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return hop
 }
 
-func serve(t testing.TB, h http.HandlerFunc) string {
-	t.Helper()
+func serve(tb testing.TB, h http.HandlerFunc) string {
+	tb.Helper()
 	ts := httptest.NewServer(h)
-	t.Cleanup(ts.Close)
+	tb.Cleanup(ts.Close)
 	return strings.TrimPrefix(ts.URL, "http://")
 }
 
@@ -60,4 +60,14 @@ func TestGet(t *testing.T) {
 	if status, body := get(t, c, "http://svc/a?b=c"); status != 200 || body != "svc/a?b=c" {
 		t.Errorf("%d %q", status, body)
 	}
+}
+
+// stub answers every request at once, as net/http's Transport would: with a body of its own.
+type stub struct{}
+
+func (stub) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{
+		StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: r, Header: http.Header{},
+		ContentLength: 2, Body: io.NopCloser(strings.NewReader("ok")),
+	}, nil
 }

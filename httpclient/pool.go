@@ -40,7 +40,7 @@ func newPool(base *http.Transport, addr string, d dialer) *pool {
 	t.Proxy = nil // one hop
 	forceHTTP2(t)
 	if t.TLSClientConfig == nil {
-		t.TLSClientConfig = &tls.Config{} //nolint:gosec // net/http's own default, TLS 1.2
+		t.TLSClientConfig = &tls.Config{}
 	}
 	// A cache of the base would be shared by all endpoints, and a ticket of one server means nothing to another.
 	t.TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(tlsSessions)
@@ -107,7 +107,7 @@ func (d dialer) to(addr string, dial dialFunc) dialFunc {
 				x.dialing(timeout)
 			}
 		}
-		defer context.AfterFunc(d.conns.ctx, cancel)()
+		defer context.AfterFunc(d.conns.ctx, cancel)() //nolint:contextcheck // the Client's end ends dials, too
 		conn, err := dial(ctx, network, addr)
 		if err != nil {
 			return nil, &dialError{err}

@@ -59,11 +59,11 @@ func (l *ledger) times(what string) int {
 }
 
 // listenRaw serves each connection by handle on a goroutine of its own; it is closed after handle.
-func listenRaw(t testing.TB, handle func(s *rawServer, c net.Conn, r *bufio.Reader)) *rawServer {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+func listenRaw(tb testing.TB, handle func(s *rawServer, c net.Conn, r *bufio.Reader)) *rawServer {
+	tb.Helper()
+	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	s := &rawServer{addr: l.Addr().String()}
 	var wg sync.WaitGroup
@@ -83,11 +83,11 @@ func listenRaw(t testing.TB, handle func(s *rawServer, c net.Conn, r *bufio.Read
 			})
 		}
 	})
-	t.Cleanup(func() {
-		l.Close() //nolint:errcheck,gosec // a test's listener
+	tb.Cleanup(func() {
+		l.Close() //nolint:errcheck // a test's listener
 		s.mu.Lock()
 		for _, c := range s.conns {
-			c.Close() //nolint:errcheck,gosec // a test's connection
+			c.Close() //nolint:errcheck // a test's connection
 		}
 		s.mu.Unlock()
 		wg.Wait()
@@ -114,8 +114,9 @@ func write(c io.Writer, s string) { io.WriteString(c, s) } //nolint:errcheck // 
 const okAnswer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 // goodServer answers every request.
-func goodServer(t testing.TB) *rawServer {
-	return listenRaw(t, func(s *rawServer, c net.Conn, r *bufio.Reader) {
+func goodServer(tb testing.TB) *rawServer {
+	tb.Helper()
+	return listenRaw(tb, func(s *rawServer, c net.Conn, r *bufio.Reader) {
 		for s.next(r) != nil {
 			write(c, okAnswer)
 		}
@@ -164,8 +165,8 @@ func (p *pipeNet) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 // serveBubble runs s on a network in memory and returns the transport that leads there. Stop it before the bubble ends.
 func serveBubble(s *http.Server) (base *http.Transport, stop func()) {
 	p := newPipeNet()
-	go s.Serve(p) //nolint:errcheck // ErrServerClosed
-	return &http.Transport{DialContext: p.dial}, func() { s.Close() }
+	go s.Serve(p)                                                     //nolint:errcheck // ErrServerClosed
+	return &http.Transport{DialContext: p.dial}, func() { s.Close() } //nolint:errcheck // a test's server
 }
 
 // hopOf is a Client without Consul, to be closed by the test itself: in a bubble before it ends.

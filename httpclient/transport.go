@@ -124,7 +124,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := c.Run(ctx, up, c); err != nil {
 		return nil, c.fail(err)
 	}
-	return c.Winner().(*exchange).deliver(), nil //nolint:forcetypeassert // NewAttempt's
+	return c.Winner().(*exchange).deliver(), nil //nolint:contextcheck,forcetypeassert // NewAttempt's; the request has the context
 }
 
 // upstream is what a request calls; ours is false where it is not for us.
@@ -167,8 +167,7 @@ func (c *call) fail(err error) error {
 		c.source.abandon()
 	}
 	awaitClientTimeout(c.req)
-	var local *localError
-	if errors.As(err, &local) {
+	if local, ok := errors.AsType[*localError](err); ok {
 		return local.err
 	}
 	return bridge.Error(err)
@@ -182,13 +181,15 @@ func (e *localError) Unwrap() error { return e.err }
 
 func closeBody(r *http.Request) {
 	if r.Body != nil {
-		r.Body.Close() //nolint:errcheck,gosec // RoundTrip's duty is to close it
+		r.Body.Close() //nolint:errcheck // RoundTrip's duty is to close it
 	}
 }
 
 // poolOf is the pool of the endpoint that an attempt picked, made at its first use.
 func (t *Transport) poolOf(x *exchange) *pool {
-	return x.Endpoint().Attached(t, func(e *health.Endpoint) health.Attachment {
+	created := false
+	p := x.Endpoint().Attached(t, func(e *health.Endpoint) health.Attachment { //nolint:forcetypeassert // ours
+		created = true
 		p := newPool(t.template, e.Addr(), dialer{conns: &t.conns, connectTimeout: x.Call().Upstream().ConnectTimeout})
 		if t.middleware != nil {
 			p.rt = t.middleware(p.transport)
@@ -198,7 +199,11 @@ func (t *Transport) poolOf(x *exchange) *pool {
 		t.pools[p] = struct{}{}
 		t.mu.Unlock()
 		return p
-	}).(*pool) //nolint:forcetypeassert // ours
+	}).(*pool)
+	if created && x.Endpoint().Gone() { // removed since it was picked: nobody will drain what came after
+		t.forget(p)
+	}
+	return p
 }
 
 func (t *Transport) forget(p *pool) {

@@ -94,7 +94,7 @@ func (u *upload) Read(p []byte) (int, error) {
 		if c != nil {
 			c.writes.begin() // what was read is being written until the next Read
 		}
-	} else if err != io.EOF { //nolint:errorlint // io.Reader's contract
+	} else if err != io.EOF {
 		u.mu.Lock()
 		u.err = err
 		u.mu.Unlock()
@@ -175,7 +175,7 @@ func direct(r io.Reader) bool {
 	}
 	switch reflect.TypeOf(r) {
 	case nopCloser, nopCloserWriterTo:
-		inner, ok := reflect.ValueOf(r).Field(0).Interface().(io.Reader)
+		inner, ok := reflect.TypeAssert[io.Reader](reflect.ValueOf(r).Field(0))
 		return ok && direct(inner)
 	}
 	return false

@@ -28,7 +28,7 @@ func inBubble(t *testing.T, p policy.Policy, s *http.Server, f func(t *testing.T
 		base, stop := serveBubble(s)
 		hop := hopOf(p, "10.0.0.1:80")
 		f(t, httpclient.New(hop, httpclient.WithTransport(base)), hop)
-		hop.Close() //nolint:errcheck,gosec // always nil
+		hop.Close() //nolint:errcheck // always nil
 		stop()
 	})
 }
@@ -57,6 +57,7 @@ func TestLongCallsLive(t *testing.T) {
 		}
 	})}
 	inBubble(t, policy.Default(), s, func(t *testing.T, c *http.Client, _ *onehop.Client) {
+		t.Helper()
 		if _, body, err := send(t.Context(), c, "GET", "http://svc/poll", nil); err != nil || body != "news" {
 			t.Errorf("long poll: %q %v", body, err)
 		}
@@ -107,6 +108,7 @@ func TestCancel(t *testing.T) {
 	p := policy.Default()
 	p.Retry.Backoff = policy.Backoff{Initial: time.Hour, Max: time.Hour, Multiplier: 1}
 	inBubble(t, p, s, func(t *testing.T, c *http.Client, _ *onehop.Client) {
+		t.Helper()
 		for _, path := range []string{"/headers", "/backoff", "/body"} {
 			ctx, cancel := context.WithCancel(t.Context())
 			time.AfterFunc(time.Minute, cancel)
@@ -149,7 +151,7 @@ func TestCancelsOpenNothing(t *testing.T) {
 		if n := decided.times("open"); n != 0 {
 			t.Errorf("%d endpoints were opened", n)
 		}
-		hop.Close() //nolint:errcheck,gosec // always nil
+		hop.Close() //nolint:errcheck // always nil
 		stop()
 	})
 }
@@ -164,6 +166,7 @@ func TestServerClosesIdleConnections(t *testing.T) {
 			seen.add(string(b))
 		})}
 		inBubble(t, policy.Default(), s, func(t *testing.T, c *http.Client, _ *onehop.Client) {
+			t.Helper()
 			for i := range 100 {
 				_, _, err := send(t.Context(), c, "POST", "http://svc/", strings.NewReader(strconv.Itoa(i)))
 				switch n := seen.times(strconv.Itoa(i)); {
@@ -197,17 +200,18 @@ func TestIdleTimeout(t *testing.T) {
 	p := policy.Default()
 	p.IdleTimeout = idle
 	inBubble(t, p, s, func(t *testing.T, c *http.Client, _ *onehop.Client) {
+		t.Helper()
 		start := time.Now()
 		_, body, err := send(t.Context(), c, "GET", "http://svc/stall", nil)
 		stalled := time.Since(start) - 2*idle*9/10
 		var timeout net.Error
-		if body != "piece piece piece " || !errors.As(err, &timeout) || !timeout.Timeout() || stalled < idle || stalled > 2*idle {
+		if body != strings.Repeat("piece ", 3) || !errors.As(err, &timeout) || !timeout.Timeout() || stalled < idle || stalled > 2*idle {
 			t.Errorf("a stalled body: %q after %v: %v", body, stalled, err)
 		}
 		if _, body, err := send(t.Context(), c, "GET", "http://svc/long", nil); err != nil || strings.Count(body, "piece") != 20 {
 			t.Errorf("a long body: %q %v", body, err)
 		}
-		req, err := http.NewRequestWithContext(t.Context(), "GET", "http://svc/long", nil)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://svc/long", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -235,6 +239,7 @@ func TestIdleTimeoutOfAnUpload(t *testing.T) {
 	p := policy.Default()
 	p.IdleTimeout = time.Second
 	inBubble(t, p, s, func(t *testing.T, c *http.Client, _ *onehop.Client) {
+		t.Helper()
 		start := time.Now()
 		_, _, err := send(t.Context(), c, "PUT", "http://svc/stall", io.LimitReader(zeros{}, 1<<30))
 		if d := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || d < time.Second || d > 2*time.Second {
@@ -280,6 +285,7 @@ func TestTimeouts(t *testing.T) {
 		p.Timeout, p.AttemptTimeout = row.timeout, row.attempt
 		attempts.Store(0)
 		inBubble(t, p, &http.Server{Handler: handler}, func(t *testing.T, c *http.Client, _ *onehop.Client) {
+			t.Helper()
 			start := time.Now()
 			_, _, err := send(t.Context(), c, "GET", "http://svc"+row.path, nil)
 			if d := time.Since(start); d < row.least || d > row.most {
@@ -324,7 +330,7 @@ func TestConnectTimeout(t *testing.T) {
 					t.Errorf("%s: %s was never tried: %v", scheme, addr, err)
 				}
 			}
-			hop.Close() //nolint:errcheck,gosec // always nil
+			hop.Close() //nolint:errcheck // always nil
 		})
 	}
 }

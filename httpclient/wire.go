@@ -44,7 +44,7 @@ func (x *exchange) gotConn(info httptrace.GotConnInfo) {
 	if x.wire.Load()&guarded != 0 {
 		if one {
 			// net/http may hand out an idle connection although the context has ended, and would write on it.
-			info.Conn.Close() //nolint:errcheck,gosec // nothing was sent on it
+			info.Conn.Close() //nolint:errcheck // nothing was sent on it
 		}
 		return
 	}
