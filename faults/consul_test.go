@@ -683,3 +683,53 @@ func TestRow9HeldForHalfAMinute(t *testing.T) {
 }
 
 var _ resolver.Resolver = (*scripted)(nil)
+
+func TestRow54LocalDatacenterGone(t *testing.T) {
+	t.Parallel()
+	row(t, 54)
+	dc1, dc2 := consultest.StartWAN(t)
+	local, remote := newServers(t, 3), newServers(t, 3)
+	registered(t, dc1, "pay", local)
+	registered(t, dc2, "pay", remote)
+	p := policy.Default()
+	p.Failover.Datacenters = []string{"dc2"}
+	var e eye
+	hop := newHop(t, onehop.WithConsul(dc1.Agent()), onehop.WithPolicies(policy.Static{"pay": p}), e.option())
+	web := webOf(t, hop)
+	tr := drive(t, web, "http://pay/", 100)
+	for _, dc := range []string{"dc1", "dc2"} {
+		await(t, "the list of "+dc, func() (ok bool) {
+			e.look(func() {
+				for _, s := range e.snapshots {
+					ok = ok || len(s.Endpoints) == 3 && s.Endpoints[0].Datacenter == dc
+				}
+			})
+			return ok
+		})
+	}
+	tr.more(100)
+	if wire(remote) != 0 {
+		t.Errorf("%d calls went to the other datacenter while the own is well", wire(remote))
+	}
+	at := tr.count()
+	for _, s := range local {
+		s.kill()
+	}
+	tr.more(100)
+	early := tr.since(at).failed()
+	at = tr.count()
+	tr.more(200)
+	tr.since(at).wantNoneFailed(t)
+	figure(t, "%d calls failed in the first second without the own datacenter", early)
+	at = tr.count()
+	for _, s := range local {
+		s.start()
+	}
+	home := wire(local)
+	await(t, "the own datacenter is called again", func() bool { return wire(local) > home })
+	away := wire(remote)
+	tr.until("most calls are at home", func([]outcome) bool { return wire(local)-home > 2*(wire(remote)-away)+100 })
+	back := tr.since(at)
+	tr.stop()
+	back.wantNoneFailed(t)
+}

@@ -196,4 +196,3 @@ func TestRow78ProtocolErrorAfterExecution(t *testing.T) {
 		t.Errorf("a GET was sent %d times", n)
 	}
 }
-
