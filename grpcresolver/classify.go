@@ -43,8 +43,10 @@ func classify(f facts) engine.Result {
 	switch {
 	case f.refused != nil:
 		return refusal(f.refused)
-	case f.capped && !f.sent, !f.picked, f.local, !f.sent && code != codes.Unavailable:
-		// Nothing reached the wire, and another endpoint would not change that: the caller's own fault, or a closing ClientConn.
+	case f.capped && !f.sent, !f.picked, f.local, !f.sent && code != codes.Unavailable,
+		!f.answered() && code == codes.ResourceExhausted: // a message above this side's own limit
+		// No request reached the server, and another endpoint would not change that: the caller's own fault, or a closing
+		// ClientConn.
 		r.Outcome, r.Answer, r.Stop = health.Ignored, true, true
 		return r
 	case !f.sent:
@@ -55,9 +57,6 @@ func classify(f facts) engine.Result {
 	r.Outcome, r.Kind = judge(code)
 	if !r.Answer {
 		r.Kind |= engine.Reset
-		if code == codes.ResourceExhausted { // a message above this side's own limit looks the same: nobody's fault
-			r.Outcome, r.Answer = health.Ignored, true
-		}
 	}
 	r.Stop, r.Pause = pushback(f.info.Trailer)
 	r.Stop = r.Stop || f.committed() || f.capped

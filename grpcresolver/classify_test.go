@@ -47,7 +47,7 @@ func TestClassify(t *testing.T) {
 		"after headers: committed":         {answer(codes.Unavailable, committed), engine.Result{Outcome: health.Failed, Answer: true, Kind: engine.Unavailable, Stop: true}},
 		"connection broken before answer":  {answer(codes.Unavailable, broken), engine.Result{Outcome: health.Failed, Kind: engine.Unavailable | engine.Reset}},
 		"stream reset before answer":       {answer(codes.Internal, broken), engine.Result{Outcome: health.Failed, Kind: sorry | engine.Reset}},
-		"message too large for this side":  {answer(codes.ResourceExhausted, broken), engine.Result{Outcome: health.Ignored, Answer: true, Kind: engine.Reset}},
+		"message too large for this side":  {answer(codes.ResourceExhausted, broken), engine.Result{Outcome: health.Ignored, Answer: true, Stop: true}},
 		"pushback of 30 ms":                {answer(codes.Unavailable, trailersOnly("grpc-retry-pushback-ms", "30")), engine.Result{Outcome: health.Failed, Answer: true, Kind: engine.Unavailable, Pause: 30 * time.Millisecond}},
 		"pushback of 0":                    {answer(codes.Unavailable, trailersOnly("grpc-retry-pushback-ms", "0")), engine.Result{Outcome: health.Failed, Answer: true, Kind: engine.Unavailable}},
 		"negative pushback: never":         {answer(codes.Unavailable, trailersOnly("grpc-retry-pushback-ms", "-1")), engine.Result{Outcome: health.Failed, Answer: true, Kind: engine.Unavailable, Stop: true}},

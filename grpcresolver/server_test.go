@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials/insecure"
 	pb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/metadata"
@@ -61,6 +62,7 @@ type server struct {
 	t      *testing.T
 	addr   string
 	opts   []grpc.ServerOption
+	impl   pb.TestServiceServer // nil: the server itself
 	ledger *executions
 	unary  func(ctx context.Context, id string, n int) error // n: how often the id was executed, this time included
 	duplex func(id string, n int, s grpc.BidiStreamingServer[pb.StreamingOutputCallRequest, pb.StreamingOutputCallResponse]) error
@@ -88,7 +90,10 @@ func (s *server) start() {
 	defer s.mu.Unlock()
 	s.addr = lis.Addr().String()
 	s.server = grpc.NewServer(s.opts...)
-	pb.RegisterTestServiceServer(s.server, s)
+	if s.impl == nil {
+		s.impl = s
+	}
+	pb.RegisterTestServiceServer(s.server, s.impl)
 	go func(g *grpc.Server) { _ = g.Serve(lis) }(s.server)
 }
 
@@ -262,4 +267,14 @@ func fast() policy.Policy {
 	p := policy.Default()
 	p.Retry.Backoff.Initial, p.Retry.Backoff.Max = time.Millisecond, 2*time.Millisecond
 	return p
+}
+
+// reach waits until a ClientConn is in a state.
+func reach(t *testing.T, conn *grpc.ClientConn, want connectivity.State) {
+	t.Helper()
+	for s := conn.GetState(); s != want; s = conn.GetState() {
+		if !conn.WaitForStateChange(t.Context(), s) {
+			t.Fatalf("still %v, not %v", s, want)
+		}
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/onehop-go/onehop/internal/engine"
 	"github.com/onehop-go/onehop/internal/health"
@@ -290,7 +291,16 @@ func (t *streamTry) Send(ctx context.Context) engine.Result {
 	if md, _ := s.Header(); md != nil && whole {
 		return engine.Result{Answer: true, Unsampled: true}
 	}
-	return t.result(ctx, t.lastError())
+	return t.result(ctx, ended(s))
+}
+
+// ended is how a stream without headers ended; nil: well. Only RecvMsg tells: what grpc-go says elsewhere is nothing where a
+// send noticed the end first. There is no message that could be decoded.
+func ended(s grpc.ClientStream) error {
+	if err := s.RecvMsg(&emptypb.Empty{}); err != io.EOF {
+		return err
+	}
+	return nil
 }
 
 // listen waits for what the caller's first RecvMsg says.
@@ -305,13 +315,6 @@ func (t *streamTry) listen(ctx context.Context) engine.Result {
 		err = nil
 	}
 	return t.result(ctx, err)
-}
-
-// lastError is how the attempt's stream ended: grpc-go tells the Picker before Header returns.
-func (t *streamTry) lastError() error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.info.Err
 }
 
 func (t *streamTry) result(parent context.Context, err error) engine.Result {
