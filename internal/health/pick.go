@@ -14,21 +14,40 @@ type Want struct {
 // with what Report said of the attempt.
 func (s *Set) Pick(now time.Duration, v *View, want Want) (e *Endpoint, probe func(Outcome)) {
 	if int64(now) >= s.due.Load() {
-		if e, probe = s.overdue(now, v, want.Probe); e != nil {
+		s.overdue(now)
+	}
+	if int64(now) >= s.dueCall.Load() && s.picks.Add(1) > probeShare && want.Probe && v.settings.Apply {
+		if e, probe = s.probe(now, v); e != nil {
 			return e, probe
 		}
 	}
 	return s.choose(now, v, want), nil
 }
 
-// overdue does what time has brought about: a datacenter regains its share, a probe is due.
-func (s *Set) overdue(now time.Duration, v *View, mayProbe bool) (*Endpoint, func(Outcome)) {
-	if len(v.shares) > 1 && s.mu.TryLock() {
+// overdue does what time has brought about and no call need wait for: a datacenter regains its share, an endpoint that a
+// dial opened is dialled again, a probe that never reported has failed.
+func (s *Set) overdue(now time.Duration) {
+	if !s.mu.TryLock() {
+		return // whoever changes something looks at the time as well
+	}
+	if int64(now) >= s.regain {
 		s.publish()
-		s.mu.Unlock()
 	}
-	if len(v.open) == 0 {
-		return nil, nil
+	var expired, dial []*Endpoint
+	for _, e := range s.view.Load().open {
+		switch {
+		case int64(now) < e.retryAt.Load():
+		case e.state.Load() == probing:
+			expired = append(expired, e)
+		case s.dials(e):
+			dial = append(dial, e)
+		}
 	}
-	return s.probe(now, v, mayProbe)
+	s.mu.Unlock()
+	for _, e := range expired {
+		s.expire(now, e)
+	}
+	for _, e := range dial {
+		s.dialProbe(now, e)
+	}
 }

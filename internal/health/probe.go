@@ -13,24 +13,11 @@ const (
 	calmAfter    = 30 * time.Second // closed for so long, and the growth of the open time is forgotten
 )
 
-// probe looks for an endpoint of v whose open time is over. One that a dial opened is dialled again in the background,
-// at no call's risk; another is given to this call if it may be. It returns nil where the call should go elsewhere.
-func (s *Set) probe(now time.Duration, v *View, may bool) (*Endpoint, func(Outcome)) {
-	picks := s.picks.Add(1)
+// probe gives the call an endpoint of v whose open time is over, nil where there is none. Those that a dial opened are
+// dialled again in the background, at no call's risk.
+func (s *Set) probe(now time.Duration, v *View) (*Endpoint, func(Outcome)) {
 	for _, e := range v.open {
-		state := e.state.Load()
-		if state == closed || int64(now) < e.retryAt.Load() {
-			continue
-		}
-		if state == probing {
-			s.expire(now, e)
-			continue
-		}
-		if redial := s.redialOf(e); redial != nil {
-			s.dialProbe(now, e, redial)
-			continue
-		}
-		if !may || picks <= probeShare || !v.settings.Apply {
+		if e.state.Load() != open || int64(now) < e.retryAt.Load() || s.env.Go != nil && s.redialOf(e) != nil {
 			continue
 		}
 		if done := s.begin(now, e); done != nil {
@@ -66,7 +53,7 @@ func (s *Set) begin(now time.Duration, e *Endpoint) func(Outcome) {
 	e.trial = t
 	e.state.Store(probing)
 	e.retryAt.Store(int64(now + probeTimeout))
-	s.publish()
+	s.schedule()
 	return func(o Outcome) { s.end(Now(), e, t, o) }
 }
 
@@ -87,11 +74,12 @@ func (s *Set) end(now time.Duration, e *Endpoint, t *trial, o Outcome) {
 	case o.bad():
 		t.done(errFailure)
 		s.shut(now, e)
+		s.schedule()
 	default:
 		t.done(errExcluded)
 		e.retryAt.Store(int64(now))
 		e.state.Store(open)
-		s.publish()
+		s.schedule()
 	}
 	s.mu.Unlock()
 }
@@ -104,8 +92,9 @@ func (s *Set) expire(now time.Duration, e *Endpoint) {
 	s.end(now, e, t, Failed)
 }
 
-func (s *Set) dialProbe(now time.Duration, e *Endpoint, redial func(context.Context) error) {
-	if s.env.Go == nil {
+func (s *Set) dialProbe(now time.Duration, e *Endpoint) {
+	redial := s.redialOf(e)
+	if redial == nil {
 		return
 	}
 	if done := s.begin(now, e); done != nil {
@@ -132,6 +121,7 @@ func (s *Set) open(now time.Duration, e *Endpoint, redial func(context.Context) 
 	}
 	e.redial = redial
 	s.shut(now, e)
+	s.publish()
 	s.mu.Unlock()
 	s.tell(e, Opened)
 }
@@ -147,7 +137,6 @@ func (s *Set) shut(now time.Duration, e *Endpoint) {
 	e.opened.Store(int64(now))
 	e.retryAt.Store(int64(now + jitter(wait)))
 	e.state.Store(open)
-	s.publish()
 }
 
 // close re-admits e: half trusted, and slowly. Its breaker goes, so that results of attempts begun before reach a dead

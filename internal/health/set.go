@@ -50,14 +50,16 @@ type Set struct {
 	view     atomic.Pointer[View]
 	service  Mean         // seconds; of all endpoints
 	stalled  atomic.Int64 // instant until which we ourselves were late
-	due      atomic.Int64 // the earliest instant a probe may be due; never: no endpoint is open
-	picks    atomic.Int64 // since the last probe by a call, counted while an endpoint is open
+	due      atomic.Int64 // the earliest instant at which a pick has something to start in the background; or never
+	dueCall  atomic.Int64 // the earliest instant at which a call may be a probe; or never
+	picks    atomic.Int64 // since the last probe by a call, counted while one is due
 	turn     atomic.Uint64
 
-	mu    sync.Mutex // writers of the view and of open endpoints
-	known map[key]*Endpoint
-	round uint64 // of the last snapshot
-	tiers []tier
+	mu     sync.Mutex // writers of the view and of open endpoints
+	known  map[key]*Endpoint
+	round  uint64 // of the last snapshot
+	regain int64  // when a datacenter regains a part of its share; or never
+	tiers  []tier
 
 	watchers map[chan<- struct{}]struct{}
 }
@@ -89,6 +91,8 @@ func NewSet(env Env, settings Settings) *Set {
 	s.settings.Store(&settings)
 	s.view.Store(&View{settings: &settings, shares: []float64{1}})
 	s.due.Store(never)
+	s.dueCall.Store(never)
+	s.regain = never
 	s.picks.Store(probeShare)
 	return s
 }
@@ -197,18 +201,34 @@ func (s *Set) publish() {
 }
 
 func (s *Set) publishAll(all []*Endpoint, ring func() *balance.Ring) {
-	shares, due := s.share(all)
-	v := newView(all, s.settings.Load(), shares, ring)
-	if len(v.Available) == 0 && len(v.All) > 0 {
-		s.hasten(v.All)
-	}
-	for _, e := range v.open {
-		due = min(due, e.retryAt.Load())
-	}
-	s.view.Store(v)
-	s.due.Store(due)
+	var shares []float64
+	shares, s.regain = s.share(all)
+	s.view.Store(newView(all, s.settings.Load(), shares, ring))
+	s.schedule()
 	s.notify()
 }
+
+// schedule computes when time itself brings something about: what a pick starts in the background, and what waits for a
+// call that may be a probe. It is all that changes while an endpoint stays avoided. Under mu.
+func (s *Set) schedule() {
+	v := s.view.Load()
+	if len(v.Available) == 0 {
+		s.hasten(v.open)
+	}
+	due, dueCall := s.regain, never
+	for _, e := range v.open {
+		if at := e.retryAt.Load(); e.state.Load() == probing || s.dials(e) {
+			due = min(due, at)
+		} else {
+			dueCall = min(dueCall, at)
+		}
+	}
+	s.due.Store(due)
+	s.dueCall.Store(dueCall)
+}
+
+// dials says whether a dial of our own probes e. Under mu.
+func (s *Set) dials(e *Endpoint) bool { return e.redial != nil && s.env.Go != nil }
 
 // share is how the calls are spread over the datacenters, and when that changes by itself. Under mu.
 func (s *Set) share(all []*Endpoint) (shares []float64, due int64) {

@@ -242,7 +242,7 @@ func (w *world) check(t *testing.T) {
 	if n != len(v.Available) || len(v.All)-n != len(v.open) {
 		t.Fatalf("%d of %d are available, the view says %d and %d open", n, len(v.All), len(v.Available), len(v.open))
 	}
-	if s := w.Set.due.Load(); s != due {
+	if s := min(w.Set.due.Load(), w.dueCall.Load()); s != due {
 		t.Fatalf("the next probe is due at %d, the set says %d", due, s)
 	}
 }

@@ -199,6 +199,30 @@ func TestProbesAreRationed(t *testing.T) {
 	})
 }
 
+// TestAProbeIsNotTheViewsBusiness: who is avoided stays avoided, and nobody copies the list of the others for that.
+func TestAProbeIsNotTheViewsBusiness(t *testing.T) {
+	inWorld(t, 10, func(t *testing.T, w *world) {
+		w.trip(w.e(0))
+		w.refuse(w.e(1), refusing)
+		before := w.View()
+		for range 3 {
+			time.Sleep(time.Minute)
+			for range probeShare + 1 {
+				if _, probe := w.Pick(Now(), w.View(), Want{Probe: true}); probe != nil {
+					probe(Failed)
+				}
+			}
+			synctest.Wait()
+		}
+		if w.View() != before {
+			t.Error("probes that failed made a new view")
+		}
+		if w.e(0).opens < 3 || w.e(1).opens < 3 {
+			t.Errorf("%d and %d openings, want more: the probes were not made", w.e(0).opens, w.e(1).opens)
+		}
+	})
+}
+
 func TestNoProbeByACallThatMustNot(t *testing.T) {
 	inWorld(t, 3, func(t *testing.T, w *world) {
 		e := w.e(0)
