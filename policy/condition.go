@@ -26,27 +26,30 @@ var (
 const wantCondition = "want " + string(Unavailable) + ", " + string(Reset) + ", " + string(AttemptTimeout) + ", " + string(ServerError) +
 	", an HTTP status from 400 to 599, or a gRPC code such as ABORTED"
 
-// condition is one entry of retry.when. A number that is no status of a failure is wrong; a word that is not known may
+// conditionKind is one entry of retry.when. A number that is no status of a failure is wrong; a word that is not known may
 // be one of a later version.
-func condition() scalar[Condition] {
-	return scalar[Condition]{
-		want: wantCondition,
-		parse: func(n *yaml.Node) (Condition, bool) {
-			return Condition(n.Value), n.Tag == "!!str" || n.Tag == "!!int"
-		},
-		wrong: func(v Condition) string {
-			if slices.Contains(conditions, string(v)) || errorForm.matches(string(v)) {
-				return ""
-			}
-			return fmt.Sprintf("%s, not %q", wantCondition, brief(string(v)))
-		},
-		print: func(v Condition) any { return string(v) },
-		form: members{{"anyOf", []members{
-			{{"type", "string"}, {"not", members{{"pattern", statusForm.String()}}}},
-			{{"type", "string"}, {"pattern", errorForm.String()}},
-			{{"type", "integer"}, {"minimum", 400}, {"maximum", 599}},
-		}}},
+type conditionKind struct{}
+
+func (conditionKind) want() string          { return wantCondition }
+func (conditionKind) print(v Condition) any { return string(v) }
+
+func (conditionKind) parse(n *yaml.Node) (Condition, bool) {
+	return Condition(n.Value), n.Tag == "!!str" || n.Tag == "!!int"
+}
+
+func (conditionKind) wrong(v Condition) string {
+	if slices.Contains(conditions, string(v)) || errorForm.matches(string(v)) {
+		return ""
 	}
+	return fmt.Sprintf("%s, not %q", wantCondition, brief(string(v)))
+}
+
+func (conditionKind) schema() members {
+	return members{{"anyOf", []members{
+		{{"type", "string"}, {"not", members{{"pattern", statusForm.String()}}}},
+		{{"type", "string"}, {"pattern", errorForm.String()}},
+		{{"type", "integer"}, {"minimum", 400}, {"maximum", 599}},
+	}}}
 }
 
 // unknownCondition says why a word of retry.when is left out.

@@ -9,13 +9,16 @@ import (
 
 // list is a sequence of single values. A list that is read replaces the one under it.
 type list[T any] struct {
-	item    scalar[T]
+	item    kind[T]
 	some    bool                                  // empty is no list
 	most    int                                   // ceiling of its length
 	unknown func(d *decoder, n *yaml.Node) string // of an item: why it is left out with a warning; "": it is judged by item; nil: none is left out
 }
 
-func (l list[T]) read(d *decoder, n *yaml.Node, path string, into *[]T) {
+// many is the shape of a list.
+func many[T any](l list[T]) typed[*[]T] { return typed[*[]T]{l} }
+
+func (l list[T]) read(d *decoder, n *yaml.Node, path string, place any) {
 	if !d.wantList(n, path, l.some, l.most) {
 		return
 	}
@@ -28,31 +31,34 @@ func (l list[T]) read(d *decoder, n *yaml.Node, path string, into *[]T) {
 			}
 		}
 		var v T
-		l.item.read(d, c, index(path, i), &v)
+		scalar[T]{l.item}.read(d, c, index(path, i), &v)
 		out, whole = append(out, v), whole && !d.refused[c]
 	}
 	if whole {
-		d.set[path], *into = n, out
+		d.set[path] = n
+		*place.(*[]T) = out
 	}
 }
 
-func (l list[T]) check(v []T, path string, r report) {
+func (l list[T]) check(place any, path string, r report) {
+	v := *place.(*[]T)
 	if len(v) > l.most {
 		r(path, tooMany(len(v), l.most))
 		return
 	}
-	for i, item := range v {
-		l.item.check(item, index(path, i), r)
+	for i := range v {
+		scalar[T]{l.item}.check(&v[i], index(path, i), r)
 	}
 }
 
-func (l list[T]) write(v []T) any {
+func (l list[T]) write(place any) any {
+	v := *place.(*[]T)
 	if len(v) == 0 && l.some {
 		return nil
 	}
 	out := make([]any, len(v))
 	for i, item := range v {
-		out[i] = l.item.write(item)
+		out[i] = l.item.print(item)
 	}
 	return out
 }

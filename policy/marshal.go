@@ -11,5 +11,5 @@ func (p Policy) MarshalJSON() ([]byte, error) {
 	if err := p.Validate(); err != nil {
 		return nil, fmt.Errorf("policy: no document says this: %w", err)
 	}
-	return json.Marshal(document.write(p))
+	return json.Marshal(document.write(&p))
 }

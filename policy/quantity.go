@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
@@ -43,35 +42,43 @@ var durationForms = members{
 	}}}},
 }
 
-// duration is a string such as "250ms". none lets it be 0.
-func duration(none bool) scalar[time.Duration] {
-	name, limits := "duration", "1ms to 1h"
-	if none {
-		name, limits = "durationOrNone", "0 (none), or 1ms to 1h"
+// durationKind is a string such as "250ms".
+type durationKind struct{ none bool } // it may be 0
+
+func duration(none bool) typed[*time.Duration] { return single(durationKind{none}) }
+
+func (k durationKind) want() string                             { return "want a duration such as 250ms, 5s or 1m30s" }
+func (k durationKind) parse(n *yaml.Node) (time.Duration, bool) { return parseDuration(n) }
+func (k durationKind) print(v time.Duration) any                { return plain(v) }
+
+func (k durationKind) wrong(v time.Duration) string {
+	limits := "1ms to 1h"
+	if k.none {
+		limits = "0 (none), or 1ms to 1h"
 	}
-	return scalar[time.Duration]{
-		want:  "want a duration such as 250ms, 5s or 1m30s",
-		parse: parseDuration,
-		hint: func(n *yaml.Node) string {
-			if n.Tag == "!!int" || n.Tag == "!!float" {
-				return ": it has no unit"
-			}
-			return ""
-		},
-		wrong: func(v time.Duration) string {
-			if (v == 0 && none) || (v >= minDuration && v <= maxDuration) {
-				return ""
-			}
-			return fmt.Sprintf("%s is out of range: %s", plain(v), limits)
-		},
-		print: func(v time.Duration) any { return plain(v) },
-		form:  members{{"$ref", "#/$defs/" + name}},
+	if (v == 0 && k.none) || (v >= minDuration && v <= maxDuration) {
+		return ""
 	}
+	return fmt.Sprintf("%s is out of range: %s", plain(v), limits)
+}
+
+func (k durationKind) hint(n *yaml.Node) string {
+	if isNumber(n) {
+		return ": it has no unit"
+	}
+	return ""
+}
+
+func (k durationKind) schema() members {
+	if k.none {
+		return members{{"$ref", "#/$defs/durationOrNone"}}
+	}
+	return members{{"$ref", "#/$defs/duration"}}
 }
 
 // parseDuration takes a string, and the one number that needs no unit.
 func parseDuration(n *yaml.Node) (time.Duration, bool) {
-	if n.Tag == "!!int" || n.Tag == "!!float" {
+	if isNumber(n) {
 		v, ok := parseNumber(n)
 		return 0, ok && v == 0
 	}
@@ -94,101 +101,58 @@ func plain(v time.Duration) string {
 	return s
 }
 
+func isNumber(n *yaml.Node) bool { return n.Tag == "!!int" || n.Tag == "!!float" }
+
 // parseNumber takes an integer or a fraction. What no float64 holds becomes infinite, and so out of any range.
 func parseNumber(n *yaml.Node) (float64, bool) {
 	var v float64
-	ok := (n.Tag == "!!int" || n.Tag == "!!float") && n.Decode(&v) == nil
+	ok := isNumber(n) && n.Decode(&v) == nil
 	return v, ok
 }
 
-// number is a fraction within limits, both included.
-func number(least, most float64) scalar[float64] {
-	limits := fmt.Sprintf("from %v to %v", least, most)
-	return scalar[float64]{
-		want:  "want a number " + limits,
-		parse: parseNumber,
-		wrong: func(v float64) string {
-			if v >= least && v <= most { // false for NaN
-				return ""
-			}
-			return fmt.Sprintf("%v is out of range: %s", v, limits)
-		},
-		print: func(v float64) any { return v },
-		form:  members{{"type", "number"}, {"minimum", least}, {"maximum", most}},
+// numberKind is a fraction within limits, both included.
+type numberKind struct{ least, most float64 }
+
+func number(least, most float64) typed[*float64] { return single(numberKind{least, most}) }
+
+func (k numberKind) limits() string                     { return fmt.Sprintf("from %v to %v", k.least, k.most) }
+func (k numberKind) want() string                       { return "want a number " + k.limits() }
+func (k numberKind) parse(n *yaml.Node) (float64, bool) { return parseNumber(n) }
+func (k numberKind) print(v float64) any                { return v }
+
+func (k numberKind) wrong(v float64) string {
+	if v >= k.least && v <= k.most { // false for NaN
+		return ""
 	}
+	return fmt.Sprintf("%v is out of range: %s", v, k.limits())
 }
 
-// integer is a whole number within limits, both included.
-func integer(least, most int) scalar[int] {
-	limits := fmt.Sprintf("from %d to %d", least, most)
-	return scalar[int]{
-		want: "want a whole number " + limits,
-		parse: func(n *yaml.Node) (int, bool) {
-			v, ok := parseNumber(n)
-			// Beyond 32 bits it is out of range wherever it stands, and no int on every platform.
-			return int(v), ok && v == math.Trunc(v) && math.Abs(v) <= math.MaxInt32
-		},
-		wrong: func(v int) string {
-			if v >= least && v <= most {
-				return ""
-			}
-			return fmt.Sprintf("%d is out of range: %s", v, limits)
-		},
-		print: func(v int) any { return v },
-		form:  members{{"type", "integer"}, {"minimum", least}, {"maximum", most}},
-	}
+func (k numberKind) schema() members {
+	return members{{"type", "number"}, {"minimum", k.least}, {"maximum", k.most}}
 }
 
-// percentForm is a share as a document writes it.
-var percentForm = form(`^-?[0-9]+(\.[0-9]+)?%$`)
+// integerKind is a whole number within limits, both included.
+type integerKind struct{ least, most int }
 
-// percent is a share that a document writes as "1%": 0.01 alone would leave open what it is a share of.
-func percent(most int) scalar[float64] {
-	limits := fmt.Sprintf("from 0%% to %d%%", most)
-	return scalar[float64]{
-		want: "want a percentage such as 1%, " + limits,
-		parse: func(n *yaml.Node) (float64, bool) {
-			if v, ok := parseNumber(n); ok {
-				return 0, v == 0
-			}
-			if !percentForm.matches(n.Value) {
-				return 0, false
-			}
-			// The shift by two digits is left to the parser of the number, so that no bit is lost to a division.
-			v, err := strconv.ParseFloat(strings.TrimSuffix(n.Value, "%")+"e-2", 64)
-			return v, err == nil
-		},
-		wrong: func(v float64) string {
-			if v >= 0 && v <= float64(most)/100 { // false for NaN
-				return ""
-			}
-			return fmt.Sprintf("%s is out of range: %s", percentage(v), limits)
-		},
-		print: func(v float64) any { return percentage(v) },
-		form: members{{"anyOf", []members{
-			{{"type", "string"}, {"pattern", fmt.Sprintf(`^(-?0+(\.0+)?|0*[0-%d](\.[0-9]+)?|0*%d(\.0+)?)%%$`, most-1, most)}},
-			{{"const", 0}},
-		}}},
-	}
+func integer(least, most int) typed[*int] { return single(integerKind{least, most}) }
+
+func (k integerKind) limits() string  { return fmt.Sprintf("from %d to %d", k.least, k.most) }
+func (k integerKind) want() string    { return "want a whole number " + k.limits() }
+func (k integerKind) print(v int) any { return v }
+
+func (k integerKind) parse(n *yaml.Node) (int, bool) {
+	v, ok := parseNumber(n)
+	// Beyond 32 bits it is out of range wherever it stands, and no int on every platform.
+	return int(v), ok && v == math.Trunc(v) && math.Abs(v) <= math.MaxInt32
 }
 
-// percentage writes a share so that percent reads back the same bits.
-func percentage(v float64) string {
-	digits := strconv.FormatFloat(v, 'f', -1, 64)
-	sign := ""
-	if strings.HasPrefix(digits, "-") {
-		sign, digits = "-", digits[1:]
+func (k integerKind) wrong(v int) string {
+	if v >= k.least && v <= k.most {
+		return ""
 	}
-	whole, fraction, _ := strings.Cut(digits, ".")
-	for len(fraction) < 2 {
-		fraction += "0"
-	}
-	whole = strings.TrimLeft(whole+fraction[:2], "0")
-	if whole == "" {
-		whole = "0"
-	}
-	if fraction = fraction[2:]; fraction != "" {
-		whole += "." + fraction
-	}
-	return sign + whole + "%"
+	return fmt.Sprintf("%d is out of range: %s", v, k.limits())
+}
+
+func (k integerKind) schema() members {
+	return members{{"type", "integer"}, {"minimum", k.least}, {"maximum", k.most}}
 }

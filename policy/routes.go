@@ -14,13 +14,14 @@ const maxRoutes = 256
 type routes struct{}
 
 // read leaves the list to readRoutes, once the Settings that routes start from are final.
-func (routes) read(d *decoder, n *yaml.Node, path string, _ *[]Route) {
+func (routes) read(d *decoder, n *yaml.Node, path string, _ any) {
 	if d.wantList(n, path, false, maxRoutes) {
 		d.set[path] = n
 	}
 }
 
-func (routes) check(rs []Route, path string, r report) {
+func (routes) check(place any, path string, r report) {
+	rs := *place.(*[]Route)
 	if len(rs) > maxRoutes {
 		r(path, tooMany(len(rs), maxRoutes))
 		return
@@ -28,7 +29,7 @@ func (routes) check(rs []Route, path string, r report) {
 	first := make(map[string]int, len(rs))
 	for i, rt := range rs {
 		at := index(path, i)
-		route.check(rt, at, r)
+		route.check(&rs[i], at, r)
 		if len(rt.Match.Methods) == 0 && rt.Match.PathPrefix == "" && rt.Match.GRPC == "" {
 			r(join(at, "match"), "matches nothing in particular: want methods, path_prefix or grpc")
 		}
@@ -40,10 +41,11 @@ func (routes) check(rs []Route, path string, r report) {
 	}
 }
 
-func (routes) write(rs []Route) any {
+func (routes) write(place any) any {
+	rs := *place.(*[]Route)
 	out := make([]any, len(rs))
-	for i, r := range rs {
-		out[i] = route.write(r)
+	for i := range rs {
+		out[i] = route.write(&rs[i])
 	}
 	return out
 }

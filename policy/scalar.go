@@ -8,29 +8,35 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// scalar is the shape of a single value.
-type scalar[T any] struct {
-	want   string                       // what stands here, as in "want a duration such as 250ms"
-	parse  func(n *yaml.Node) (T, bool) // false: no such value
-	wrong  func(v T) string             // why v may not stand here, and what may; "": it may
-	print  func(v T) any                // the value as JSON; nil: v is not set
-	absent func(v T) bool               // v is not set, which only code can say; nil: every value is one
-	form   members                      // its schema
-	hint   func(n *yaml.Node) string    // what a value that does not parse probably means; nil: nothing
+// kind is what a single value may be.
+type kind[T any] interface {
+	want() string                 // what stands here, as in "want a duration such as 250ms"
+	parse(n *yaml.Node) (T, bool) // false: no such value
+	wrong(v T) string             // why v may not stand here, and what may; "": it may
+	print(v T) any                // the value as JSON; nil: v is not set
+	schema() members
 }
 
-func (s scalar[T]) read(d *decoder, n *yaml.Node, path string, into *T) {
-	if isNull(n) {
-		d.refuse(n, path, "has no value: "+s.want+", or leave the line out to keep what stands under this document")
-		return
-	}
-	if n.Kind != yaml.ScalarNode {
-		d.refuse(n, path, s.want+", not "+kindOf(n))
+// hinter is a kind that tells what a value that does not parse probably means; "": no idea.
+type hinter interface{ hint(n *yaml.Node) string }
+
+// scalar is the shape of a single value.
+type scalar[T any] struct{ kind[T] }
+
+// single is the shape of one value of a kind.
+func single[T any](k kind[T]) typed[*T] { return typed[*T]{scalar[T]{k}} }
+
+func (s scalar[T]) read(d *decoder, n *yaml.Node, path string, place any) {
+	if !d.wantSingle(n, path, s.want()) {
 		return
 	}
 	v, ok := s.parse(n)
 	if !ok {
-		d.refuse(n, path, s.want+", not "+d.quote(n)+s.hintOf(n))
+		hint := ""
+		if h, ok := s.kind.(hinter); ok {
+			hint = h.hint(n)
+		}
+		d.refuse(n, path, s.want()+", not "+d.quote(n)+hint)
 		return
 	}
 	if message := s.wrong(v); message != "" {
@@ -38,86 +44,101 @@ func (s scalar[T]) read(d *decoder, n *yaml.Node, path string, into *T) {
 		return
 	}
 	d.set[path] = n
-	*into = v
+	*place.(*T) = v
 }
 
-func (s scalar[T]) hintOf(n *yaml.Node) string {
-	if s.hint == nil {
-		return ""
+// wantSingle refuses what is no single value.
+func (d *decoder) wantSingle(n *yaml.Node, path, want string) bool {
+	switch {
+	case isNull(n):
+		d.refuse(n, path, "has no value: "+want+", or leave the line out to keep what stands under this document")
+	case n.Kind != yaml.ScalarNode:
+		d.refuse(n, path, want+", not "+kindOf(n))
+	default:
+		return true
 	}
-	return s.hint(n)
+	return false
 }
 
-func (s scalar[T]) check(v T, path string, r report) {
-	if s.absent != nil && s.absent(v) {
-		return
-	}
-	if message := s.wrong(v); message != "" {
+func (s scalar[T]) check(place any, path string, r report) {
+	if message := s.wrong(*place.(*T)); message != "" {
 		r(path, message)
 	}
 }
 
-func (s scalar[T]) write(v T) any   { return s.print(v) }
-func (s scalar[T]) schema() members { return s.form }
+func (s scalar[T]) write(place any) any { return s.print(*place.(*T)) }
 
-// boolean is true or false. YAML 1.1's other words for them (yes, on) are not taken: they are strings to most tools.
-func boolean() scalar[bool] {
-	return scalar[bool]{
-		want: "want true or false",
-		parse: func(n *yaml.Node) (v, ok bool) {
-			return v, n.Tag == "!!bool" && n.Decode(&v) == nil
-		},
-		wrong: func(bool) string { return "" },
-		print: func(v bool) any { return v },
-		form:  members{{"type", "boolean"}},
-	}
+// booleanKind is true or false. YAML 1.1's other words for them (yes, on) are not taken: they are strings to most tools.
+type booleanKind struct{}
+
+func boolean() typed[*bool] { return single(booleanKind{}) }
+
+func (booleanKind) want() string { return "want true or false" }
+func (booleanKind) parse(n *yaml.Node) (v, ok bool) {
+	return v, n.Tag == "!!bool" && n.Decode(&v) == nil
 }
+func (booleanKind) wrong(bool) string { return "" }
+func (booleanKind) print(v bool) any  { return v }
+func (booleanKind) schema() members   { return members{{"type", "boolean"}} }
 
-// word is one of a few words.
-func word[T ~string](words ...T) scalar[T] {
-	names := make([]string, len(words))
-	for i, w := range words {
+// wordKind is one of a few words.
+type wordKind[T ~string] []T
+
+func word[T ~string](words ...T) typed[*T] { return single(wordKind[T](words)) }
+
+func (k wordKind[T]) names() []string {
+	names := make([]string, len(k))
+	for i, w := range k {
 		names[i] = string(w)
 	}
-	want := "want one of " + strings.Join(names, ", ")
-	return scalar[T]{
-		want:  want,
-		parse: func(n *yaml.Node) (T, bool) { return T(n.Value), slices.Contains(names, n.Value) },
-		wrong: func(v T) string {
-			if slices.Contains(words, v) {
-				return ""
-			}
-			return fmt.Sprintf("%s, not %q", want, brief(string(v)))
-		},
-		print: func(v T) any { return string(v) },
-		form:  members{{"enum", names}},
-		hint:  func(n *yaml.Node) string { return suggest(n.Value, names) },
-	}
+	return names
 }
 
-// text is a string of one form. The empty string is no value: a document leaves the field out.
-func text(want string, form pattern) scalar[string] {
-	return scalar[string]{
-		want:  want,
-		parse: func(n *yaml.Node) (string, bool) { return n.Value, n.Tag == "!!str" },
-		wrong: func(v string) string {
-			if form.matches(v) {
-				return ""
-			}
-			return want // without v, which may be of many lines
-		},
-		print: func(v string) any {
-			if v == "" {
-				return nil
-			}
-			return v
-		},
-		form: members{{"type", "string"}, {"pattern", form.String()}},
+func (k wordKind[T]) want() string                 { return "want one of " + strings.Join(k.names(), ", ") }
+func (k wordKind[T]) parse(n *yaml.Node) (T, bool) { return T(n.Value), slices.Contains(k, T(n.Value)) }
+func (k wordKind[T]) hint(n *yaml.Node) string     { return suggest(n.Value, k.names()) }
+func (k wordKind[T]) print(v T) any                { return string(v) }
+func (k wordKind[T]) schema() members              { return members{{"enum", k.names()}} }
+
+func (k wordKind[T]) wrong(v T) string {
+	if slices.Contains(k, v) {
+		return ""
 	}
+	return fmt.Sprintf("%s, not %q", k.want(), brief(string(v)))
 }
 
-// optional lets code leave a text unset.
-func optional(s scalar[string]) scalar[string] {
-	s.absent = func(v string) bool { return v == "" }
-	return s
+// textKind is a string of one form. The empty string is no value: a document leaves the field out.
+type textKind struct {
+	wanted string
+	form   pattern
+}
+
+func (k textKind) want() string                      { return k.wanted }
+func (k textKind) parse(n *yaml.Node) (string, bool) { return n.Value, n.Tag == "!!str" }
+
+func (k textKind) wrong(v string) string {
+	if k.form.matches(v) {
+		return ""
+	}
+	return k.wanted // without v, which may be of many lines
+}
+
+func (k textKind) print(v string) any {
+	if v == "" {
+		return nil
+	}
+	return v
+}
+
+func (k textKind) schema() members { return members{{"type", "string"}, {"pattern", k.form.String()}} }
+
+// optionalText is a text that code may leave unset.
+type optionalText struct{ shape }
+
+func optional(k textKind) typed[*string] { return typed[*string]{optionalText{single(k).shape}} }
+
+func (o optionalText) check(place any, path string, r report) {
+	if *place.(*string) != "" {
+		o.shape.check(place, path, r)
+	}
 }

@@ -9,76 +9,62 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// A shape is what may stand at one place of the document, for a place that holds a T. Its four verbs are the four walks:
-// Parse, Validate, MarshalJSON and Schema.
-type shape[T any] interface {
-	// read decodes n over *into. What is wrong goes to d, and leaves *into as it was.
-	read(d *decoder, n *yaml.Node, path string, into *T)
-	// check reports what is wrong with v, wherever it came from.
-	check(v T, path string, r report)
-	// write returns v for encoding/json, in the form that read takes; nil leaves the field out.
-	write(v T) any
+// A shape is what may stand at one place of the document. Its four verbs are the four walks: Parse, Validate, MarshalJSON
+// and Schema. A place is a pointer, such as the *time.Duration of a timeout.
+type shape interface {
+	// read decodes n into place. What is wrong goes to d, and leaves the place as it was.
+	read(d *decoder, n *yaml.Node, path string, place any)
+	// check reports what is wrong with the value at place, wherever it came from.
+	check(place any, path string, r report)
+	// write returns the value at place for encoding/json, in the form that read takes; nil leaves the field out.
+	write(place any) any
 	// schema describes what read and check accept.
 	schema() members
 }
 
+// typed is a shape for places of type P: with it the compiler compares the two halves of a field. The walks are untyped,
+// or each would be compiled once more for each type.
+type typed[P any] struct{ shape }
+
 // report takes one thing that is wrong with a Policy.
 type report func(path, message string)
 
-// field is one named place in an object that is decoded into a T.
-type field[T any] struct {
-	name   string
-	under  []string // names of the fields below it, for did-you-mean
-	read   func(d *decoder, n *yaml.Node, path string, into *T)
-	check  func(v T, path string, r report)
-	write  func(v T) any
-	schema func() members
+// field is one named place in an object.
+type field struct {
+	name  string
+	about string               // the one sentence that the schema says of it
+	of    func(object any) any // its place in that of the object
+	shape shape
 }
 
-// at makes a field that of finds in a T. about is the one sentence that the schema says of it.
-func at[T, F any](name, about string, of func(*T) *F, s shape[F]) field[T] {
-	f := field[T]{
-		name:  name,
-		read:  func(d *decoder, n *yaml.Node, path string, into *T) { s.read(d, n, path, of(into)) },
-		check: func(v T, path string, r report) { s.check(*of(&v), path, r) },
-		write: func(v T) any { return s.write(*of(&v)) },
-		schema: func() members {
-			return append(members{{"description", about}}, s.schema()...)
-		},
-	}
-	if o, ok := s.(interface{ names() []string }); ok {
-		f.under = o.names()
-	}
-	return f
+// at makes a field that of finds in an O.
+func at[O, P any](name, about string, of func(O) P, s typed[P]) field {
+	return field{name: name, about: about, of: func(o any) any { return of(o.(O)) }, shape: s.shape}
 }
 
-// lift moves fields of an F into an object of the T that holds it.
-func lift[T, F any](of func(*T) *F, fields ...field[F]) []field[T] {
-	out := make([]field[T], len(fields))
+// lift moves fields of a P into an object that holds it.
+func lift[O, P any](of func(O) P, fields []field) []field {
+	out := slices.Clone(fields)
 	for i, f := range fields {
-		out[i] = field[T]{
-			name:   f.name,
-			under:  f.under,
-			read:   func(d *decoder, n *yaml.Node, path string, into *T) { f.read(d, n, path, of(into)) },
-			check:  func(v T, path string, r report) { f.check(*of(&v), path, r) },
-			write:  func(v T) any { return f.write(*of(&v)) },
-			schema: f.schema,
-		}
+		out[i].of = func(o any) any { return f.of(of(o.(O))) }
 	}
 	return out
 }
 
 // object is a mapping of known fields. Unknown ones warn, since fleets are never of one version. Without a value (null)
 // it changes nothing, unless something must stand in it.
-type object[T any] struct {
-	fields    []field[T]
+type object struct {
+	fields    []field
 	required  []string // must be there, so null is no object
 	some      bool     // something must be there, so null is no object
 	elsewhere []string // known, but never here: refused, where the unknown is only warned of
 	whole     bool     // means something else without a part: an unknown field marks it as partial
 }
 
-func (o object[T]) read(d *decoder, n *yaml.Node, path string, into *T) {
+// fields is an object of them, and nothing else to say.
+func fields[P any](list ...field) typed[P] { return typed[P]{object{fields: list}} }
+
+func (o object) read(d *decoder, n *yaml.Node, path string, place any) {
 	empty := isNull(n)
 	switch {
 	case empty && !o.some && len(o.required) == 0:
@@ -91,14 +77,14 @@ func (o object[T]) read(d *decoder, n *yaml.Node, path string, into *T) {
 	// By the order of the table, not of the document: a field may build on those before it.
 	for _, f := range o.fields {
 		if value := lookup(n, f.name); value != nil {
-			f.read(d, value, join(path, f.name), into)
+			f.shape.read(d, value, join(path, f.name), f.of(place))
 		}
 	}
 	o.readOthers(d, n, path)
 }
 
 // readOthers judges the keys of n that are no fields.
-func (o object[T]) readOthers(d *decoder, n *yaml.Node, path string) {
+func (o object) readOthers(d *decoder, n *yaml.Node, path string) {
 	names := o.names()
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key := n.Content[i]
@@ -113,26 +99,26 @@ func (o object[T]) readOthers(d *decoder, n *yaml.Node, path string) {
 	}
 }
 
-func (o object[T]) check(v T, path string, r report) {
+func (o object) check(place any, path string, r report) {
 	for _, f := range o.fields {
-		f.check(v, join(path, f.name), r)
+		f.shape.check(f.of(place), join(path, f.name), r)
 	}
 }
 
-func (o object[T]) write(v T) any {
+func (o object) write(place any) any {
 	var out members
 	for _, f := range o.fields {
-		if value := f.write(v); value != nil {
+		if value := f.shape.write(f.of(place)); value != nil {
 			out = append(out, member{f.name, value})
 		}
 	}
 	return out
 }
 
-func (o object[T]) schema() members {
+func (o object) schema() members {
 	var properties members
 	for _, f := range o.fields {
-		properties = append(properties, member{f.name, f.schema()})
+		properties = append(properties, member{f.name, append(members{{"description", f.about}}, f.shape.schema()...)})
 	}
 	for _, name := range o.elsewhere {
 		properties = append(properties, member{name, false})
@@ -150,7 +136,7 @@ func (o object[T]) schema() members {
 }
 
 // names are those of the fields.
-func (o object[T]) names() []string {
+func (o object) names() []string {
 	names := make([]string, len(o.fields))
 	for i, f := range o.fields {
 		names[i] = f.name
@@ -159,11 +145,13 @@ func (o object[T]) names() []string {
 }
 
 // candidates are the fields that a misspelt one may stand for: these, and those below them.
-func (o object[T]) candidates() []string {
+func (o object) candidates() []string {
 	out := o.names()
 	for _, f := range o.fields {
-		for _, name := range f.under {
-			out = append(out, f.name+"."+name)
+		if below, ok := f.shape.(object); ok {
+			for _, name := range below.names() {
+				out = append(out, f.name+"."+name)
+			}
 		}
 	}
 	return out

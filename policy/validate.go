@@ -11,7 +11,7 @@ func (p Policy) Validate() error {
 
 // check reports what is wrong with p.
 func (p Policy) check(r report) {
-	document.check(p, "", r)
+	document.check(&p, "", r)
 	checkOrders(p, "", upstreamOrders, r)
 	checkOrders(p.Settings, "", settingsOrders, r)
 	for i, rt := range p.Routes {
