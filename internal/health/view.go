@@ -102,12 +102,37 @@ func (s *Set) cheaper(now time.Duration, v *View, a, b *Endpoint) *Endpoint {
 	set := &v.settings.LoadBalancing
 	la, lb := 1.0, 1.0
 	if set.Algorithm != policy.LeastRequest {
+		if e := forgotten(now, a, b); e != nil {
+			return e
+		}
 		la, lb = latencies(a, b)
 	}
 	if b.cost(now, lb, set.SlowStart) < a.cost(now, la, set.SlowStart) {
 		return b
 	}
 	return a
+}
+
+// forgotten is the one of two draws that nobody has measured for tau, if the other was measured since: one call in so long
+// finds out whether it is slow still. Without it an endpoint that was 500 times as slow for a moment would have to wait for
+// e^-t to make up for that, a minute, and its peers would carry its load. What fails or asked for a pause is not tried.
+func forgotten(now time.Duration, a, b *Endpoint) *Endpoint {
+	ms := millis(now)
+	olda, oldb := a.unmeasured(now, ms), b.unmeasured(now, ms)
+	switch {
+	case olda == oldb:
+		return nil
+	case olda:
+		return a
+	}
+	return b
+}
+
+// unmeasured says that the endpoint is well, idle, and has a latency older than tau.
+func (e *Endpoint) unmeasured(now time.Duration, ms uint32) bool {
+	w := e.latency.word.Load()
+	return int32(ms-uint32(w)) > int32(tau/time.Millisecond) && w != 0 && e.inflight.Load() == 0 &&
+		e.failures.word.Load()>>32 == 0 && int64(now) >= e.paused.Load()
 }
 
 // latencies are what two endpoints are compared by: only their ratio means anything. One without a sample is neither
