@@ -190,6 +190,17 @@ func TestAdmit(t *testing.T) {
 	}
 }
 
+func TestTheLimitItselfIsAllowed(t *testing.T) {
+	var b Brake
+	b.limit.Store(math.Float64bits(1))
+	if !b.Admit() {
+		t.Error("refused the one call that a limit of 1 allows")
+	}
+	if b.Admit() {
+		t.Error("admitted a second")
+	}
+}
+
 func TestConcurrentCallsLeaveNothingInFlight(t *testing.T) {
 	var b Brake
 	var all sync.WaitGroup
