@@ -7,81 +7,76 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// order says that one duration of a T must not pass another.
-type order[T any] struct {
-	low, high string // their paths below the T
-	of        func(v *T) (low, high *time.Duration)
-	below     bool // low must stay below high; and 0 is no limit for either
+// order is two durations of which one must not pass the other.
+type order struct {
+	low, high       string // their paths below what holds them
+	lowest, highest *time.Duration
+	below           bool // low must stay below high; and 0 is no limit for either
 }
 
-var settingsOrders = []order[Settings]{
-	{"attempt_timeout", "timeout", func(s *Settings) (low, high *time.Duration) { return &s.AttemptTimeout, &s.Timeout }, true},
-	{"retry.backoff.initial", "retry.backoff.max", func(s *Settings) (low, high *time.Duration) {
-		return &s.Retry.Backoff.Initial, &s.Retry.Backoff.Max
-	}, false},
+// orders are those within s.
+func (s *Settings) orders() []order {
+	b := &s.Retry.Backoff
+	return []order{
+		{"attempt_timeout", "timeout", &s.AttemptTimeout, &s.Timeout, true},
+		{"retry.backoff.initial", "retry.backoff.max", &b.Initial, &b.Max, false},
+	}
 }
 
-var upstreamOrders = []order[Policy]{
-	{"circuit_breaker.open_for", "circuit_breaker.max_open_for", func(p *Policy) (low, high *time.Duration) {
-		return &p.CircuitBreaker.OpenFor, &p.CircuitBreaker.MaxOpenFor
-	}, false},
+// orders are those within c.
+func (c *CircuitBreaker) orders() []order {
+	return []order{{"circuit_breaker.open_for", "circuit_breaker.max_open_for", &c.OpenFor, &c.MaxOpenFor, false}}
 }
 
-// broken says what is wrong with v; "": nothing.
-func (o order[T]) broken(v T) string {
-	low, high := o.of(&v)
+// broken says what is wrong; "": nothing.
+func (o order) broken() string {
+	low, high := *o.lowest, *o.highest
 	switch {
-	case o.below && *low > 0 && *high > 0 && *low >= *high:
-		return fmt.Sprintf("%s is not below %s, %s", plain(*low), o.high, plain(*high))
-	case !o.below && *low > *high:
-		return fmt.Sprintf("%s is above %s, %s", plain(*low), o.high, plain(*high))
+	case o.below && low > 0 && high > 0 && low >= high:
+		return fmt.Sprintf("%s is not below %s, %s", plain(low), o.high, plain(high))
+	case !o.below && low > high:
+		return fmt.Sprintf("%s is above %s, %s", plain(low), o.high, plain(high))
 	}
 	return ""
 }
 
-// keep clamps low to the nearest value that may stand beside high, and reports whether it had to.
-func (o order[T]) keep(v *T) bool {
-	if o.broken(*v) == "" {
-		return false
+// keep clamps low to the nearest value that may stand beside high, where it may not stand.
+func (o order) keep() {
+	if o.broken() == "" {
+		return
 	}
-	low, high := o.of(v)
-	*low = *high
+	low, high := o.lowest, *o.highest
+	*low = high
 	if o.below {
-		*low = *high - minDuration // 0 where high is the least there is: then there is no room for a limit of its own
+		*low = high - minDuration // 0 where high is the least there is: then there is no room for a limit of its own
 		if *low < minDuration {
 			*low = 0
 		}
 	}
-	return true
 }
 
 // settle keeps the orders of what at ("": the document, else a route of it) has become, where layers broke them: an edit
 // of a layer must not invalidate those above. What one document says against itself stays, for validation to refuse. It reports
 // whether it changed anything.
-func settle[T any](d *decoder, at string, v *T, orders []order[T]) (changed bool) {
+func (d *decoder) settle(at string, orders []order) (changed bool) {
 	for _, o := range orders {
 		low, high := d.said(at, o.low), d.said(at, o.high)
 		if low == nil || high == nil {
-			changed = clamp(d, at, v, o, first(low, high)) || changed
+			changed = d.clamp(at, o, first(low, high)) || changed
 		}
 	}
 	return changed
 }
 
 // clamp keeps one order of what at has become, and warns at the place n when it had to.
-func clamp[T any](d *decoder, at string, v *T, o order[T], n *yaml.Node) bool {
-	message := o.broken(*v)
-	if !o.keep(v) {
+func (d *decoder) clamp(at string, o order, n *yaml.Node) bool {
+	message := o.broken()
+	if message == "" {
 		return false
 	}
-	d.warn(n, join(at, o.low), message+": "+o.now(*v))
+	o.keep()
+	d.warn(n, join(at, o.low), fmt.Sprintf("%s: one of them comes from a layer below, so %s is taken as %s", message, o.low, plain(*o.lowest)))
 	return true
-}
-
-// now says what a clamped value has become.
-func (o order[T]) now(v T) string {
-	low, _ := o.of(&v)
-	return fmt.Sprintf("one of them comes from a layer below, so %s is taken as %s", o.low, plain(*low))
 }
 
 // said is the node of this document that a setting of at comes from; nil when it comes from a layer below.
@@ -100,7 +95,7 @@ func first(nodes ...*yaml.Node) *yaml.Node {
 
 // settleSettings settles s, and warns of attempts that do not fit where that alone is left to say.
 func (d *decoder) settleSettings(at string, s *Settings) {
-	if !settle(d, at, s, settingsOrders) {
+	if !d.settle(at, s.orders()) {
 		d.warnTight(at, *s)
 	}
 }

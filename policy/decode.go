@@ -69,7 +69,7 @@ func newDecoder() *decoder {
 // decode reads root over base into p and judges the result.
 func (d *decoder) decode(root *yaml.Node, base Policy, p *Policy) {
 	document.read(d, root, "", p)
-	settle(d, "", p, upstreamOrders)
+	d.settle("", p.CircuitBreaker.orders())
 	d.settleSettings("", &p.Settings)
 	if n := d.set["routes"]; n != nil {
 		d.readRoutes(n, p)

@@ -108,8 +108,8 @@ func (d *decoder) inherit(base Policy, p *Policy) {
 			continue
 		}
 		r.Settings = r.over(p.Settings)
-		for _, o := range settingsOrders {
-			clamp(d, index("routes", i), &r.Settings, o, first(d.set[o.low], d.set[o.high]))
+		for _, o := range r.orders() {
+			d.clamp(index("routes", i), o, first(d.set[o.low], d.set[o.high]))
 		}
 	}
 }
@@ -123,8 +123,8 @@ func (r Route) over(s Settings) Settings {
 
 // kept returns s with its orders kept.
 func kept(s Settings) Settings {
-	for _, o := range settingsOrders {
-		o.keep(&s)
+	for _, o := range s.orders() {
+		o.keep()
 	}
 	return s
 }

@@ -21,25 +21,25 @@ type kind[T any] interface {
 type hinter interface{ hint(n *yaml.Node) string }
 
 // scalar is the shape of a single value.
-type scalar[T any] struct{ kind[T] }
+type scalar[T any] struct{ kind kind[T] }
 
 // single is the shape of one value of a kind.
 func single[T any](k kind[T]) typed[*T] { return typed[*T]{scalar[T]{k}} }
 
 func (s scalar[T]) read(d *decoder, n *yaml.Node, path string, place any) {
-	if !d.wantSingle(n, path, s.want()) {
+	if !d.wantSingle(n, path, s.kind.want()) {
 		return
 	}
-	v, ok := s.parse(n)
+	v, ok := s.kind.parse(n)
 	if !ok {
 		hint := ""
 		if h, ok := s.kind.(hinter); ok {
 			hint = h.hint(n)
 		}
-		d.refuse(n, path, s.want()+", not "+d.quote(n)+hint)
+		d.refuse(n, path, s.kind.want()+", not "+d.quote(n)+hint)
 		return
 	}
-	if message := s.wrong(v); message != "" {
+	if message := s.kind.wrong(v); message != "" {
 		d.refuse(n, path, message)
 		return
 	}
@@ -61,12 +61,14 @@ func (d *decoder) wantSingle(n *yaml.Node, path, want string) bool {
 }
 
 func (s scalar[T]) check(place any, path string, r report) {
-	if message := s.wrong(*place.(*T)); message != "" {
+	if message := s.kind.wrong(*place.(*T)); message != "" {
 		r(path, message)
 	}
 }
 
-func (s scalar[T]) write(place any) any { return s.print(*place.(*T)) }
+func (s scalar[T]) write(place any) any { return s.kind.print(*place.(*T)) }
+
+func (s scalar[T]) schema() members { return s.kind.schema() }
 
 // booleanKind is true or false. YAML 1.1's other words for them (yes, on) are not taken: they are strings to most tools.
 type booleanKind struct{}

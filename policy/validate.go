@@ -1,5 +1,7 @@
 package policy
 
+import "slices"
+
 // Validate returns a Problems with all that is wrong with p, each with the path of its field in the document, or nil.
 func (p Policy) Validate() error {
 	var ps Problems
@@ -10,24 +12,20 @@ func (p Policy) Validate() error {
 }
 
 // check reports what is wrong with p.
-func (p Policy) check(r report) {
-	document.check(&p, "", r)
-	checkOrders(p, "", upstreamOrders, r)
-	checkOrders(p.Settings, "", settingsOrders, r)
-	for i, rt := range p.Routes {
-		for _, o := range settingsOrders {
-			message := o.broken(rt.Settings)
-			if message != "" && message != o.broken(p.Settings) { // what a route inherits is told once
-				r(join(index("routes", i), o.low), message)
-			}
+func (p *Policy) check(r report) {
+	document.check(p, "", r)
+	upstream := p.Settings.orders()
+	for _, o := range slices.Concat(p.CircuitBreaker.orders(), upstream) {
+		if message := o.broken(); message != "" {
+			r(o.low, message)
 		}
 	}
-}
-
-func checkOrders[T any](v T, at string, orders []order[T], r report) {
-	for _, o := range orders {
-		if message := o.broken(v); message != "" {
-			r(join(at, o.low), message)
+	for i := range p.Routes {
+		for j, o := range p.Routes[i].orders() {
+			message := o.broken()
+			if message != "" && message != upstream[j].broken() { // what a route inherits is told once
+				r(join(index("routes", i), o.low), message)
+			}
 		}
 	}
 }
