@@ -40,14 +40,21 @@ func fixed(m sim.Maker) func(sim.Scenario) sim.Maker {
 	return func(sim.Scenario) sim.Maker { return m }
 }
 
-// engine is the real engine with the default policy as change alters it.
+// engine is the real engine with the default policy as change alters it, and a route for the calls that are heavy.
 func engine(change func(*policy.Policy)) func(sim.Scenario) sim.Maker {
-	return func(s sim.Scenario) sim.Maker { return sim.EngineFor(s, change) }
+	return func(s sim.Scenario) sim.Maker {
+		return sim.EngineFor(s, func(p *policy.Policy) {
+			if change != nil {
+				change(p)
+			}
+			p.Routes = []policy.Route{{Name: "heavy", Match: policy.Match{PathPrefix: sim.HeavyPath}, Settings: p.Settings}}
+		})
+	}
 }
 
 var rivals = []rival{
 	{"onehop", engine(nil)},
-	{"onehop, hedge 5%", engine(func(p *policy.Policy) { p.Hedge = 0.05 })},
+	{"onehop, hedge: 5%", engine(func(p *policy.Policy) { p.Hedge = 0.05 })},
 	{"round robin", fixed(sim.RoundRobin)},
 	{"random", fixed(sim.Random)},
 	{"least request", fixed(sim.LeastRequest)},
@@ -58,6 +65,7 @@ var rivals = []rival{
 var scenarios = []sim.Scenario{
 	sim.OneSlow(false),
 	sim.OneSlow(true),
+	sim.TwoSpeeds(),
 	sim.SlowRamp(),
 	sim.OneFailsFast(500, 20),
 	sim.OneFailsFast(503, 20),

@@ -20,7 +20,6 @@ type picture struct {
 	file, scenario, title, axis string
 	value                       func(sim.Span) float64
 	percentiles                 bool // in place of seconds
-	logarithmic                 bool
 }
 
 func okShare(s sim.Span) float64   { return 100 * s.Share() }
@@ -59,6 +58,7 @@ func (pic *picture) draw(dir string, o *outcome) error {
 	p.Title.Text, p.Y.Label.Text, p.X.Label.Text = pic.title, pic.axis, "s"
 	p.Legend.Top = true
 	p.Add(plotter.NewGrid())
+	p.X.Tick.Marker, p.Y.Tick.Marker = whole{}, whole{}
 	if pic.percentiles {
 		p.X.Label.Text = "percentile"
 		p.X.Tick.Marker = plot.ConstantTicks(percentileTicks())
@@ -82,6 +82,19 @@ func (pic *picture) draw(dir string, o *outcome) error {
 		}
 	}
 	return nil
+}
+
+// whole labels the usual ticks by whole numbers.
+type whole struct{}
+
+func (whole) Ticks(low, high float64) []plot.Tick {
+	ticks := plot.DefaultTicks{}.Ticks(low, high)
+	for i := range ticks {
+		if ticks[i].Label != "" {
+			ticks[i].Label = fmt.Sprintf("%.4g", ticks[i].Value)
+		}
+	}
+	return ticks
 }
 
 // shares are the percentiles on the axis, at equal distances.
