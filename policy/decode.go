@@ -1,9 +1,8 @@
 package policy
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
+	"sort"
 	"strings"
 	"unicode/utf8"
 
@@ -165,8 +164,9 @@ func (d *decoder) quote(n *yaml.Node) string {
 }
 
 func sortByPlace(ps Problems) {
-	slices.SortStableFunc(ps, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	sort.SliceStable(ps, func(i, j int) bool {
+		a, b := ps[i], ps[j]
+		return a.Line < b.Line || (a.Line == b.Line && a.Column < b.Column)
 	})
 }
 

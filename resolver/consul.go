@@ -102,7 +102,7 @@ func (c Consul) endpoints(entries []*consulapi.ServiceEntry) ([]Endpoint, error)
 		}
 		endpoints = append(endpoints, e)
 	}
-	slices.SortFunc(endpoints, compareEndpoints)
+	inOrder(endpoints)
 	return endpoints, errors.Join(problems...)
 }
 

@@ -192,7 +192,7 @@ func (m *dnsMemory) apply(now time.Time, found []Endpoint) []Endpoint {
 	for _, k := range known {
 		set = append(set, k.Endpoint)
 	}
-	slices.SortFunc(set, compareEndpoints)
+	inOrder(set)
 	if m.last == nil || !slices.EqualFunc(m.last, set, Endpoint.Equal) {
 		m.last = set
 	}

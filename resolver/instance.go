@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -158,6 +159,10 @@ func startedOf(entry *consulapi.ServiceEntry) time.Time {
 	return time.Time{}
 }
 
-func compareEndpoints(a, b Endpoint) int {
-	return cmp.Or(cmp.Compare(a.Addr, b.Addr), cmp.Compare(a.ID, b.ID))
+// inOrder sorts by address, then ID. (slices.SortFunc is compiled for each type: of an Endpoint into 25 KB.)
+func inOrder(set []Endpoint) {
+	sort.Slice(set, func(i, j int) bool {
+		a, b := &set[i], &set[j]
+		return a.Addr < b.Addr || (a.Addr == b.Addr && a.ID < b.ID)
+	})
 }

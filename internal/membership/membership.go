@@ -7,9 +7,9 @@
 package membership
 
 import (
-	"cmp"
 	"maps"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/onehop-go/onehop/resolver"
@@ -51,7 +51,7 @@ type held struct {
 
 // Apply takes a full snapshot and reports whether Members changed.
 func (s *Set) Apply(now time.Time, snap resolver.Snapshot) (changed bool) {
-	listed, passing := sort(snap.Endpoints)
+	listed, passing := split(snap.Endpoints)
 	s.recognise(passing)
 	if 2*len(passing) >= s.settled {
 		s.passing, s.held = passing, nil
@@ -161,8 +161,9 @@ func (s *Set) update() (changed bool) {
 	for _, h := range s.held {
 		members = append(members, Member{Endpoint: h.Endpoint, Held: true})
 	}
-	slices.SortFunc(members, func(a, b Member) int {
-		return cmp.Or(cmp.Compare(a.Addr, b.Addr), cmp.Compare(a.ID, b.ID))
+	sort.Slice(members, func(i, j int) bool {
+		a, b := &members[i], &members[j]
+		return a.Addr < b.Addr || (a.Addr == b.Addr && a.ID < b.ID)
 	})
 	if slices.EqualFunc(s.members, members, equal) {
 		return false
@@ -171,8 +172,8 @@ func (s *Set) update() (changed bool) {
 	return true
 }
 
-// sort splits a snapshot. Of two entries with one identity the passing one counts, else the first.
-func sort(endpoints []resolver.Endpoint) (listed, passing map[Key]resolver.Endpoint) {
+// split sorts out a snapshot. Of two entries with one identity the passing one counts, else the first.
+func split(endpoints []resolver.Endpoint) (listed, passing map[Key]resolver.Endpoint) {
 	listed = make(map[Key]resolver.Endpoint, len(endpoints))
 	passing = make(map[Key]resolver.Endpoint, len(endpoints))
 	for _, e := range endpoints {

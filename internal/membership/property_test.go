@@ -44,7 +44,7 @@ func TestSetHolds(t *testing.T) {
 				before, settled := s.Members(), s.settled
 				last = drawSnapshot(t)
 				s.Apply(now, last)
-				listed, passing := sort(last.Endpoints)
+				listed, passing := split(last.Endpoints)
 				for k := range listed {
 					delete(gone, k)
 				}
@@ -85,7 +85,7 @@ func TestSetHolds(t *testing.T) {
 				s.Tick(now)
 			},
 			"": func(t *rapid.T) {
-				_, passing := sort(last.Endpoints)
+				_, passing := split(last.Endpoints)
 				if got := keys(s.Members(), false); len(got) != len(passing) {
 					t.Fatalf("%d passing members of %d passing", len(got), len(passing))
 				}
