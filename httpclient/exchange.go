@@ -195,7 +195,7 @@ func (x *exchange) failed(p *pool, err error) engine.Result {
 	if !r.Unsent {
 		x.call.sent.Add(1)
 	}
-	if x.upload != nil && !(r.Unsent && x.upload.untouched()) {
+	if x.upload != nil && !(r.Unsent && x.upload.spare()) {
 		x.upload.settle()
 	}
 	if f.local() {

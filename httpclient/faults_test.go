@@ -266,6 +266,54 @@ func TestCallersReaderFails(t *testing.T) {
 	}
 }
 
+// again is a body that is neither in memory to net/http nor a file, and can be had again.
+type again struct{ io.Reader }
+
+// Attempts that race send a body each, whole.
+func TestHedgesHaveTheirOwnBodies(t *testing.T) {
+	var slow atomic.Bool
+	server := func() *rawServer {
+		return listenRaw(t, func(s *rawServer, c net.Conn, r *bufio.Reader) {
+			for n := 0; s.next(r) != nil; n++ {
+				if slow.Load() && n%2 == 0 {
+					<-time.After(20 * time.Millisecond)
+				}
+				write(c, okAnswer)
+			}
+		})
+	}
+	one, two := server(), server()
+	p := policy.Default()
+	p.Hedge = 0.05
+	hop, decided := observed(t, p, one.addr, two.addr)
+	c := httpclient.New(hop)
+	ctx := onehop.With(t.Context(), onehop.Idempotent())
+	body := strings.Repeat("body ", 1000)
+	for i := range 400 {
+		slow.Store(i > 200)
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://svc/", again{strings.NewReader(body)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(again{strings.NewReader(body)}), nil }
+		resp, err := c.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close() //nolint:errcheck // read whole
+	}
+	if decided.times("hedge") == 0 {
+		t.Error("no hedge was made: nothing was tested")
+	}
+	whole := "POST / " + body
+	if n := one.requests.total() + two.requests.total() - one.requests.times(whole) - two.requests.times(whole); n != 0 {
+		t.Errorf("%d bodies were not whole", n)
+	}
+}
+
 // net/http alone sends one GET nine times over eight idle connections that die under it.
 func TestHiddenRetriesOverHTTP1(t *testing.T) {
 	for _, most := range []int{1, 2, 3} {

@@ -42,7 +42,7 @@ func (s *source) attach(x *exchange) error {
 	}
 	s.used = true
 	if !direct(rc) {
-		s.last = &upload{rc: rc, clock: x.clock}
+		s.last = &upload{rc: rc, clock: x.clock, taken: true}
 		x.upload = s.last
 		rc = x.upload
 	}
@@ -70,6 +70,7 @@ type upload struct {
 
 	mu      sync.Mutex // all below
 	clock   *clock     // of the attempt; nil: none
+	taken   bool       // by an attempt that is not over
 	read    bool
 	closed  bool // by the transport
 	settled bool // no other attempt will use it
@@ -142,14 +143,25 @@ func (u *upload) release() error {
 	return u.rc.Close()
 }
 
-// reuse makes the body ready for an attempt. false: it was read, or closed for good.
-func (u *upload) reuse(c *clock) bool {
+// spare gives back a body of which the attempt has read nothing. false: there is no such body.
+func (u *upload) spare() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.read || u.done || u.settled {
 		return false
 	}
-	u.closed, u.clock = false, c
+	u.taken = false
+	return true
+}
+
+// reuse makes a spared body ready for another attempt.
+func (u *upload) reuse(c *clock) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.taken || u.read || u.done || u.settled {
+		return false
+	}
+	u.taken, u.closed, u.clock = true, false, c
 	return true
 }
 
