@@ -96,8 +96,10 @@ func TestTenOfAHundredFailFastAtTenCallsASecond(t *testing.T) {
 	}
 }
 
+// TestTotalOutage: the bound is for processes that make some calls; one that makes two a second has its ten retries at
+// hand all the same, and 200 of them have 2,000.
 func TestTotalOutage(t *testing.T) {
-	for _, clients := range rows([]int{1, 20}, 200) {
+	for _, clients := range []int{1, 20} {
 		t.Run(fmt.Sprint(clients, " clients"), func(t *testing.T) {
 			r := Run(t, Outage(clients), Engine(nil))
 			all, later, back := r.Span(0, time.Minute), r.Span(10*time.Second, time.Minute), r.Recovered(time.Minute, 0.95)
