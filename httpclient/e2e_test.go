@@ -85,7 +85,7 @@ func drive(b *testing.B, callers int, target func() (*http.Client, string)) (rat
 // echoProcess starts a server as a process of its own and returns its address.
 func echoProcess(b *testing.B) string {
 	b.Helper()
-	cmd := exec.CommandContext(b.Context(), os.Args[0]) //nolint:gosec // the test itself
+	cmd := exec.CommandContext(b.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), echoEnv+"=1")
 	in, err := cmd.StdinPipe()
 	if err != nil {

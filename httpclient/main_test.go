@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 
 // echo serves until its standard input ends, which is when its parent does.
 func echo() {
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // lives as long as the process
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		panic(err)
 	}
@@ -33,7 +33,7 @@ func echo() {
 		io.Copy(io.Discard, os.Stdin) //nolint:errcheck // its end is what counts
 		os.Exit(0)
 	}()
-	panic(http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { //nolint:gosec // a test's server
+	panic(http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		io.WriteString(w, "hello") //nolint:errcheck // the client reads it
 	})))
 }
