@@ -18,7 +18,11 @@ func leastRequest(tb testing.TB, n int) balancer.Picker {
 	tb.Helper()
 	cc := &clientConn{}
 	b := balancer.Get(leastrequest.Name)
-	config, err := b.(balancer.ConfigParser).ParseConfig(json.RawMessage(`{}`))
+	parser, ok := b.(balancer.ConfigParser)
+	if !ok {
+		tb.Fatalf("%T reads no configuration", b)
+	}
+	config, err := parser.ParseConfig(json.RawMessage(`{}`))
 	if err != nil {
 		tb.Fatal(err)
 	}

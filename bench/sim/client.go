@@ -87,13 +87,12 @@ func (c *engineClient) background(f func(context.Context)) bool {
 func (c *engineClient) Call(ctx context.Context, path string) Answer {
 	call := &call{client: c, Call: engine.Call{Protocol: "http", Method: "GET", Path: path, Safe: true, Replayable: true}}
 	if err := call.Run(ctx, c.up, call); err != nil {
-		var f *engine.Failure
-		if errors.As(err, &f) {
+		if f, ok := errors.AsType[*engine.Failure](err); ok {
 			return Answer{Reason: f.Reason}
 		}
 		return Answer{}
 	}
-	a := call.Winner().(*attempt)
+	a := call.Winner().(*attempt) //nolint:forcetypeassert // a call makes no other
 	a.End(nil, false)
 	return Answer{Status: a.status}
 }

@@ -57,6 +57,7 @@ const seed = 42
 
 // Run plays s with clients made by maker.
 func Run(t *testing.T, s Scenario, maker Maker) *Report {
+	t.Helper()
 	var r *Report
 	synctest.Test(t, func(*testing.T) {
 		w := newWorld(&s)

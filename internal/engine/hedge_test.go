@@ -38,7 +38,8 @@ func TestHedge(t *testing.T) {
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			inService(t, 10, func(p *policy.Policy) { p.Hedge = 0.05 }, func(t *testing.T, u *service) {
+			inService(t, 10, func(p *policy.Policy) { p.Hedge = 0.05 }, func(u *service) {
+				t := u.t
 				warm(t, u)
 				p := get(row.steps...)
 				if row.call != nil {
@@ -57,7 +58,8 @@ func TestHedge(t *testing.T) {
 }
 
 func TestTheLoserCountsAgainstNobody(t *testing.T) {
-	inService(t, 10, func(p *policy.Policy) { p.Hedge = 0.05 }, func(t *testing.T, u *service) {
+	inService(t, 10, func(p *policy.Policy) { p.Hedge = 0.05 }, func(u *service) {
+		t := u.t
 		warm(t, u)
 		p := get(hangs, good)
 		u.call(t.Context(), p)
@@ -73,7 +75,8 @@ func TestTheLoserCountsAgainstNobody(t *testing.T) {
 }
 
 func TestHedgesAreAShareOfCalls(t *testing.T) {
-	inService(t, 10, func(p *policy.Policy) { p.Hedge = 0.05 }, func(t *testing.T, u *service) {
+	inService(t, 10, func(p *policy.Policy) { p.Hedge = 0.05 }, func(u *service) {
+		t := u.t
 		warm(t, u)
 		hedged := 0
 		const calls = 2000
@@ -93,7 +96,8 @@ func TestHedgesAreAShareOfCalls(t *testing.T) {
 }
 
 func TestNoHedgeOnAServiceThatFails(t *testing.T) {
-	inService(t, 10, func(p *policy.Policy) { p.Hedge, p.Budget = 0.05, policy.Budget{Min: 10} }, func(t *testing.T, u *service) {
+	inService(t, 10, func(p *policy.Policy) { p.Hedge, p.Budget = 0.05, policy.Budget{Min: 10} }, func(u *service) {
+		t := u.t
 		warm(t, u)
 		u.budget.tokens.Store(5 * milli)
 		p := get(good.with(func(s *step) { s.take = time.Second }))
@@ -105,7 +109,8 @@ func TestNoHedgeOnAServiceThatFails(t *testing.T) {
 }
 
 func TestObserveHedgesNobody(t *testing.T) {
-	inService(t, 10, func(p *policy.Policy) { p.Hedge, p.Mode = 0.05, policy.Observe }, func(t *testing.T, u *service) {
+	inService(t, 10, func(p *policy.Policy) { p.Hedge, p.Mode = 0.05, policy.Observe }, func(u *service) {
+		t := u.t
 		warm(t, u)
 		u.decided = nil
 		p := get(good.with(func(s *step) { s.take = time.Second }))

@@ -16,6 +16,13 @@ const ms = time.Millisecond
 
 func TestCalls(t *testing.T) {
 	post := func(p *script) { p.Method, p.Safe = "POST", false }
+	mode := func(m policy.Mode) func(*policy.Policy) { return func(p *policy.Policy) { p.Mode = m } }
+	told := func(p *script) { post(p); p.Options = &Options{Idempotent: true} }
+	noRetry := func(p *script) { p.Options = &Options{NoRetry: true} }
+	most := func(n int) func(*policy.Policy) { return func(p *policy.Policy) { p.Retry.MaxAttempts = n } }
+	when := func(c policy.Condition) func(*policy.Policy) {
+		return func(p *policy.Policy) { p.Retry.When = []policy.Condition{c} }
+	}
 	rows := []struct {
 		name   string
 		policy func(*policy.Policy)
@@ -32,13 +39,13 @@ func TestCalls(t *testing.T) {
 		{"two, the second after a longer one", nil, nil, []step{reset, unavailable, good}, "", 200, 3, 3, 67 * ms, 143 * ms},
 		{"a 503 stays a 503", nil, nil, []step{unavailable}, "", 503, 3, 3, 67 * ms, 143 * ms},
 		{"no answer at the last attempt", nil, nil, []step{reset}, Exhausted, 0, 3, 3, 67 * ms, 143 * ms},
-		{"one attempt is allowed", func(p *policy.Policy) { p.Retry.MaxAttempts = 1 }, nil, []step{reset, good}, Exhausted, 0, 1, 1, 10 * ms, 10 * ms},
-		{"five are", func(p *policy.Policy) { p.Retry.MaxAttempts = 5 }, nil, []step{reset}, Exhausted, 0, 5, 5, 200 * ms, 700 * ms},
+		{"one attempt is allowed", most(1), nil, []step{reset, good}, Exhausted, 0, 1, 1, 10 * ms, 10 * ms},
+		{"five are", most(5), nil, []step{reset}, Exhausted, 0, 5, 5, 200 * ms, 700 * ms},
 		{"a 500 is not among the defaults", nil, nil, []step{serverError, good}, "", 500, 1, 1, 10 * ms, 10 * ms},
-		{"it is where `when` says so", func(p *policy.Policy) { p.Retry.When = []policy.Condition{"server_error"} }, nil, []step{serverError, good}, "", 200, 2, 2, 32 * ms, 58 * ms},
+		{"it is where `when` says so", when("server_error"), nil, []step{serverError, good}, "", 200, 2, 2, 32 * ms, 58 * ms},
 		{"a POST may have been executed", nil, post, []step{reset, good}, Unsafe, 0, 1, 1, 10 * ms, 10 * ms},
 		{"its 503 reaches the caller", nil, post, []step{unavailable, good}, "", 503, 1, 1, 10 * ms, 10 * ms},
-		{"code may call it idempotent", nil, func(p *script) { post(p); p.Options = &Options{Idempotent: true} }, []step{reset, good}, "", 200, 2, 2, 32 * ms, 58 * ms},
+		{"code may call it idempotent", nil, told, []step{reset, good}, "", 200, 2, 2, 32 * ms, 58 * ms},
 		{"a route may", func(p *policy.Policy) {
 			p.Routes = []policy.Route{{Name: "r", Match: policy.Match{Methods: []string{"POST"}}, Idempotent: true, Settings: p.Settings}}
 		}, post, []step{reset, good}, "", 200, 2, 2, 32 * ms, 58 * ms},
@@ -46,26 +53,27 @@ func TestCalls(t *testing.T) {
 			p.Routes = []policy.Route{{Name: "r", Match: policy.Match{PathPrefix: "/"}, Idempotent: true, Settings: p.Settings}}
 		}, func(p *script) { post(p); p.Path = "/v1" }, []step{reset, good}, Unsafe, 0, 1, 1, 10 * ms, 10 * ms},
 		{"a body that cannot be rewound", nil, func(p *script) { p.Replayable = false }, []step{reset, good}, Unsafe, 0, 1, 1, 10 * ms, 10 * ms},
-		{"NoRetry", nil, func(p *script) { p.Options = &Options{NoRetry: true} }, []step{reset, good}, ByPolicy, 0, 1, 1, 10 * ms, 10 * ms},
-		{"NoRetry moves on unsent all the same", nil, func(p *script) { p.Options = &Options{NoRetry: true} }, []step{refused, good}, "", 200, 1, 2, 10 * ms, 10 * ms},
+		{"NoRetry", nil, noRetry, []step{reset, good}, ByPolicy, 0, 1, 1, 10 * ms, 10 * ms},
+		{"NoRetry moves on unsent all the same", nil, noRetry, []step{refused, good}, "", 200, 1, 2, 10 * ms, 10 * ms},
 		{"the server forbids it", nil, nil, []step{unavailable.with(func(s *step) { s.Stop = true }), good}, "", 503, 1, 1, 10 * ms, 10 * ms},
 		{"a refused one moves on at once", nil, nil, []step{refused, good}, "", 200, 1, 2, 10 * ms, 10 * ms},
 		{"even a POST", nil, post, []step{refused, good}, "", 200, 1, 2, 10 * ms, 10 * ms},
 		{"three do", nil, nil, []step{refused, refused, refused, good}, "", 200, 1, 4, 10 * ms, 10 * ms},
 		{"nine do", nil, nil, append(slices.Repeat([]step{refused}, 9), good), "", 200, 1, 10, 10 * ms, 10 * ms},
-		{"the fourth that timed out is an attempt like any other", nil, nil, append(slices.Repeat([]step{unconnected}, 4), good), "", 200, 1, 5, 22 * ms, 48 * ms},
+		{"the fourth that timed out is an attempt like others", nil, nil, append(slices.Repeat([]step{unconnected}, 4), good), "", 200, 1, 5, 22 * ms, 48 * ms},
 		{"all refuse", nil, nil, []step{refused}, Exhausted, 0, 0, 12, 37 * ms, 113 * ms},
 		{"all refuse a POST", nil, post, []step{refused}, Exhausted, 0, 0, 12, 37 * ms, 113 * ms},
 		{"moves do not count as attempts", nil, nil, []step{refused, refused, reset, reset, good}, "", 200, 3, 5, 67 * ms, 143 * ms},
 		{"no budget", func(p *policy.Policy) { p.Budget = policy.Budget{} }, nil, []step{reset, good}, NoBudget, 0, 1, 1, 10 * ms, 10 * ms},
 		{"moves need none", func(p *policy.Policy) { p.Budget = policy.Budget{} }, nil, []step{refused, refused, good}, "", 200, 1, 3, 10 * ms, 10 * ms},
-		{"observe sees a retry and makes none", func(p *policy.Policy) { p.Mode = policy.Observe }, nil, []step{unavailable, good}, "", 503, 1, 1, 10 * ms, 10 * ms},
-		{"observe, no answer", func(p *policy.Policy) { p.Mode = policy.Observe }, nil, []step{reset, good}, ByPolicy, 0, 1, 1, 10 * ms, 10 * ms},
-		{"bypass", func(p *policy.Policy) { p.Mode = policy.Bypass }, nil, []step{reset, good}, ByPolicy, 0, 1, 1, 10 * ms, 10 * ms},
+		{"observe sees a retry and makes none", mode(policy.Observe), nil, []step{unavailable, good}, "", 503, 1, 1, 10 * ms, 10 * ms},
+		{"observe, no answer", mode(policy.Observe), nil, []step{reset, good}, ByPolicy, 0, 1, 1, 10 * ms, 10 * ms},
+		{"bypass", mode(policy.Bypass), nil, []step{reset, good}, ByPolicy, 0, 1, 1, 10 * ms, 10 * ms},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			inService(t, 10, row.policy, func(t *testing.T, u *service) {
+			inService(t, 10, row.policy, func(u *service) {
+				t := u.t
 				p := get(row.steps...)
 				if row.call != nil {
 					row.call(p)
@@ -89,7 +97,8 @@ func TestCalls(t *testing.T) {
 }
 
 func TestEachTryGoesElsewhere(t *testing.T) {
-	inService(t, 6, nil, func(t *testing.T, u *service) {
+	inService(t, 6, nil, func(u *service) {
+		t := u.t
 		p := get(refused)
 		u.call(t.Context(), p)
 		seen := map[*health.Endpoint]bool{}
@@ -104,7 +113,8 @@ func TestEachTryGoesElsewhere(t *testing.T) {
 
 // TestNoUntriedEndpointIsLeft: then even what was never sent waits and costs budget.
 func TestNoUntriedEndpointIsLeft(t *testing.T) {
-	inService(t, 2, func(p *policy.Policy) { p.Budget = policy.Budget{} }, func(t *testing.T, u *service) {
+	inService(t, 2, func(p *policy.Policy) { p.Budget = policy.Budget{} }, func(u *service) {
+		t := u.t
 		p := get(refused)
 		if r := u.call(t.Context(), p); r.reason != NoBudget || len(p.tries) != 2 {
 			t.Errorf("reason %q after %d tries, want budget after 2", r.reason, len(p.tries))
@@ -113,7 +123,8 @@ func TestNoUntriedEndpointIsLeft(t *testing.T) {
 }
 
 func TestTheBudgetIsAskedBeforeTheSleep(t *testing.T) {
-	inService(t, 10, func(p *policy.Policy) { p.Budget = policy.Budget{Min: 3} }, func(t *testing.T, u *service) {
+	inService(t, 10, func(p *policy.Policy) { p.Budget = policy.Budget{Min: 3} }, func(u *service) {
+		t := u.t
 		for i, want := range []int{3, 2, 1, 1} { // attempts: two retries, then one, then none
 			p := get(reset)
 			r := u.call(t.Context(), p)
@@ -157,7 +168,8 @@ func TestDeadlines(t *testing.T) {
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			inService(t, 10, row.policy, func(t *testing.T, u *service) {
+			inService(t, 10, row.policy, func(u *service) {
+				t := u.t
 				if row.usual > 0 {
 					u.plan.Load().rest.usual.Sample(row.usual.Seconds())
 				}
@@ -204,7 +216,8 @@ func TestAttemptTimeout(t *testing.T) {
 				if row.when != nil {
 					p.Retry.When = row.when
 				}
-			}, func(t *testing.T, u *service) {
+			}, func(u *service) {
+				t := u.t
 				p := get(hangs)
 				p.Options = &Options{NoRetry: row.noRetry}
 				r := u.call(t.Context(), p)
@@ -224,7 +237,8 @@ func TestAttemptTimeout(t *testing.T) {
 }
 
 func TestTheCallersEnd(t *testing.T) {
-	inService(t, 10, nil, func(t *testing.T, u *service) {
+	inService(t, 10, nil, func(u *service) {
+		t := u.t
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(50*ms, cancel)
 		p := get(hangs)
@@ -246,7 +260,8 @@ func TestOnlyAGenerousDeadlineBlamesTheEndpoint(t *testing.T) {
 		usual, deadline time.Duration
 		blamed          bool
 	}{{10 * ms, 999 * ms, false}, {10 * ms, time.Second, true}, {200 * ms, 1999 * ms, false}, {200 * ms, 2 * time.Second, true}} {
-		inService(t, 2, nil, func(t *testing.T, u *service) {
+		inService(t, 2, nil, func(u *service) {
+			t := u.t
 			u.call(t.Context(), get(good.with(func(s *step) { s.take = row.usual })))
 			ctx, cancel := context.WithTimeout(t.Context(), row.deadline)
 			defer cancel()
@@ -261,7 +276,8 @@ func TestOnlyAGenerousDeadlineBlamesTheEndpoint(t *testing.T) {
 
 func TestClose(t *testing.T) {
 	t.Run("in an attempt", func(t *testing.T) {
-		inService(t, 10, nil, func(t *testing.T, u *service) {
+		inService(t, 10, nil, func(u *service) {
+			t := u.t
 			time.AfterFunc(50*ms, u.close)
 			if r := u.call(t.Context(), get(hangs)); r.reason != Closed || r.took != 50*ms {
 				t.Errorf("%q after %v", r.reason, r.took)
@@ -271,7 +287,8 @@ func TestClose(t *testing.T) {
 	t.Run("in a backoff", func(t *testing.T) {
 		inService(t, 10, func(p *policy.Policy) {
 			p.Retry.Backoff = policy.Backoff{Initial: time.Second, Max: time.Second, Multiplier: 1}
-		}, func(t *testing.T, u *service) {
+		}, func(u *service) {
+			t := u.t
 			time.AfterFunc(50*ms, u.close)
 			if r := u.call(t.Context(), get(reset)); r.reason != Closed || r.took != 50*ms {
 				t.Errorf("%q after %v", r.reason, r.took)
@@ -279,7 +296,8 @@ func TestClose(t *testing.T) {
 		})
 	})
 	t.Run("in a race", func(t *testing.T) {
-		inService(t, 10, func(p *policy.Policy) { p.Hedge = 0.05 }, func(t *testing.T, u *service) {
+		inService(t, 10, func(p *policy.Policy) { p.Hedge = 0.05 }, func(u *service) {
+			t := u.t
 			warm(t, u)
 			time.AfterFunc(50*ms, u.close)
 			if r := u.call(t.Context(), get(hangs)); r.reason != Closed || r.took != 50*ms {
@@ -288,7 +306,8 @@ func TestClose(t *testing.T) {
 		})
 	})
 	t.Run("before the first snapshot", func(t *testing.T) {
-		inEmptyService(t, func(t *testing.T, u *service) {
+		inEmptyService(t, func(u *service) {
+			t := u.t
 			time.AfterFunc(50*ms, u.close)
 			if r := u.call(t.Context(), get(good)); r.reason != Closed || r.took != 50*ms {
 				t.Errorf("%q after %v", r.reason, r.took)
@@ -296,7 +315,8 @@ func TestClose(t *testing.T) {
 		})
 	})
 	t.Run("a POST, too", func(t *testing.T) {
-		inService(t, 10, nil, func(t *testing.T, u *service) {
+		inService(t, 10, nil, func(u *service) {
+			t := u.t
 			u.close()
 			p := get(good)
 			p.Method, p.Safe = "POST", false
@@ -308,7 +328,8 @@ func TestClose(t *testing.T) {
 }
 
 func TestNoEndpoints(t *testing.T) {
-	inService(t, 0, nil, func(t *testing.T, u *service) {
+	inService(t, 0, nil, func(u *service) {
+		t := u.t
 		p := get(good)
 		r := u.call(t.Context(), p)
 		if r.reason != NoEndpoints || r.took != 0 || r.err.Error() != "no_endpoints: none are listed" {
@@ -319,7 +340,8 @@ func TestNoEndpoints(t *testing.T) {
 
 // TestAWaitForAPickIsNoAttempt: gRPC gives back the word when its attempt_timeout passes without a pick.
 func TestAWaitForAPickIsNoAttempt(t *testing.T) {
-	inService(t, 3, nil, func(t *testing.T, u *service) {
+	inService(t, 3, nil, func(u *service) {
+		t := u.t
 		none := step{Result: Result{NoPick: true}, take: time.Second}
 		p := get(none, none, none, none, none, good)
 		r := u.call(t.Context(), p)
@@ -330,7 +352,8 @@ func TestAWaitForAPickIsNoAttempt(t *testing.T) {
 }
 
 func TestRetryAfterBindsTheEndpoint(t *testing.T) {
-	inService(t, 2, nil, func(t *testing.T, u *service) {
+	inService(t, 2, nil, func(u *service) {
+		t := u.t
 		p := get(unavailable.with(func(s *step) { s.Pause = time.Minute }), good)
 		u.call(t.Context(), p)
 		paused := p.tries[0].Endpoint()
@@ -353,7 +376,8 @@ func TestRetryAfterBindsTheEndpoint(t *testing.T) {
 }
 
 func TestNobodyIsLeftAloneForLongerThanFiveMinutes(t *testing.T) {
-	inService(t, 1, func(p *policy.Policy) { p.Retry.MaxAttempts = 1 }, func(t *testing.T, u *service) {
+	inService(t, 1, func(p *policy.Policy) { p.Retry.MaxAttempts = 1 }, func(u *service) {
+		t := u.t
 		u.call(t.Context(), get(unavailable.with(func(s *step) { s.Pause = 24 * time.Hour })))
 		u.Update("", health.Tier{Members: append(instances(1), instances(2)[1])})
 		time.Sleep(longestPause)
@@ -370,7 +394,8 @@ func TestNobodyIsLeftAloneForLongerThanFiveMinutes(t *testing.T) {
 }
 
 func TestRecords(t *testing.T) {
-	inService(t, 10, nil, func(t *testing.T, u *service) {
+	inService(t, 10, nil, func(u *service) {
+		t := u.t
 		p := get(refused, unavailable, reset)
 		start := health.Now()
 		r := u.call(t.Context(), p)
@@ -404,7 +429,8 @@ func TestWireAttempts(t *testing.T) {
 		inService(t, 1+random.IntN(8), func(p *policy.Policy) {
 			p.Retry.MaxAttempts, p.Hedge = limit, hedge
 			p.AttemptTimeout, p.Timeout = 50*ms, 300*ms
-		}, func(t *testing.T, u *service) {
+		}, func(u *service) {
+			t := u.t
 			if hedge > 0 && limit > 1 {
 				warm(t, u)
 			}

@@ -89,7 +89,8 @@ func TestTheFirstRouteWins(t *testing.T) {
 }
 
 func TestStatisticsOutliveAReload(t *testing.T) {
-	inService(t, 1, nil, func(t *testing.T, u *service) {
+	inService(t, 1, nil, func(u *service) {
+		t := u.t
 		before := u.plan.Load().rest.stats
 		u.Configure(policy.Default())
 		if u.plan.Load().rest.stats != before {

@@ -162,7 +162,8 @@ func instances(n int) []resolver.Endpoint {
 }
 
 // inService runs f with an upstream of n endpoints whose policy change alters; nil leaves it the default.
-func inService(t *testing.T, n int, change func(*policy.Policy), f func(t *testing.T, u *service)) {
+func inService(t *testing.T, n int, change func(*policy.Policy), f func(u *service)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		u := newService(t)
 		p := policy.Default()
@@ -171,7 +172,7 @@ func inService(t *testing.T, n int, change func(*policy.Policy), f func(t *testi
 		}
 		u.Configure(p)
 		u.Update("none are listed", health.Tier{Members: instances(n)})
-		f(t, u)
+		f(u)
 		u.close()
 		u.work.Wait()
 		for _, e := range u.Set().View().All {
@@ -184,6 +185,7 @@ func inService(t *testing.T, n int, change func(*policy.Policy), f func(t *testi
 
 // newService is an upstream that knows nothing yet.
 func newService(t *testing.T) *service {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	u := &service{t: t, close: cancel}
 	u.Upstream = NewUpstream(resolver.Target{Service: "s"}, Env{
@@ -223,7 +225,7 @@ func (u *service) call(ctx context.Context, p *script) result {
 	err := p.Run(ctx, u.Upstream, p)
 	r := result{err: err, took: health.Now() - start}
 	if err == nil {
-		w := p.Winner().(*try)
+		w := p.Winner().(*try) //nolint:forcetypeassert // a script makes no other
 		r.status = w.step.Status
 		w.End(nil, false)
 		return r
@@ -241,9 +243,4 @@ func (u *service) fill(oks int) {
 	for range oks {
 		u.budget.deposit(health.Now(), u.Policy().Budget.Ratio, u.Policy().Budget.Min)
 	}
-}
-
-// update puts members of the own datacenter in force.
-func (u *service) update(members []resolver.Endpoint, why string) {
-	u.Update(why, health.Tier{Members: members})
 }

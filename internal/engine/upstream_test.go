@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -13,10 +14,11 @@ import (
 )
 
 // inEmptyService runs f with an upstream that knows neither endpoints nor a policy yet.
-func inEmptyService(t *testing.T, f func(t *testing.T, u *service)) {
+func inEmptyService(t *testing.T, f func(u *service)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		u := newService(t)
-		f(t, u)
+		f(u)
 		u.close()
 		u.work.Wait()
 	})
@@ -24,6 +26,7 @@ func inEmptyService(t *testing.T, f func(t *testing.T, u *service)) {
 
 func TestTheFirstSnapshotIsWaitedFor(t *testing.T) {
 	errDown := errors.New("connection refused")
+	endpoints := func(u *service) { u.Update("", health.Tier{Members: instances(1)}) }
 	rows := []struct {
 		name   string
 		after  time.Duration // of the events below
@@ -36,16 +39,17 @@ func TestTheFirstSnapshotIsWaitedFor(t *testing.T) {
 		{"nothing comes", 0, func(*service) {}, 0, Unresolved, FirstWait, errSilent},
 		{"discovery fails", 100 * ms, func(u *service) { u.Unresolved(errDown, false) }, 0, Unresolved, FirstWait, errDown},
 		{"discovery is denied", 100 * ms, func(u *service) { u.Unresolved(errDown, true) }, 0, Denied, FirstWait, errDown},
-		{"both come", 100 * ms, func(u *service) { u.Update("", health.Tier{Members: instances(1)}); u.Configure(policy.Default()) }, 0, "", 110 * ms, nil},
-		{"a policy that cannot be read stops nobody", 100 * ms, func(u *service) { u.Update("", health.Tier{Members: instances(1)}); u.Unconfigured() }, 0, "", 110 * ms, nil},
-		{"endpoints alone do after the wait", 100 * ms, func(u *service) { u.Update("", health.Tier{Members: instances(1)}) }, 0, "", FirstWait + 10*ms, nil},
+		{"both come", 100 * ms, func(u *service) { endpoints(u); u.Configure(policy.Default()) }, 0, "", 110 * ms, nil},
+		{"a policy that cannot be read stops nobody", 100 * ms, func(u *service) { endpoints(u); u.Unconfigured() }, 0, "", 110 * ms, nil},
+		{"endpoints alone do after the wait", 100 * ms, endpoints, 0, "", FirstWait + 10*ms, nil},
 		{"a policy alone does not", 100 * ms, func(u *service) { u.Unconfigured() }, 0, Unresolved, FirstWait, errSilent},
 		{"an empty set", 100 * ms, func(u *service) { u.Update("all are critical", health.Tier{Members: nil}); u.Unconfigured() }, 0, NoEndpoints, 100 * ms, nil},
 		{"the caller has less time", 0, func(*service) {}, time.Second, Unresolved, time.Second, context.DeadlineExceeded},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			inEmptyService(t, func(t *testing.T, u *service) {
+			inEmptyService(t, func(u *service) {
+				t := u.t
 				timer := time.AfterFunc(row.after, func() { row.event(u) })
 				defer timer.Stop()
 				ctx := t.Context()
@@ -64,7 +68,8 @@ func TestTheFirstSnapshotIsWaitedFor(t *testing.T) {
 }
 
 func TestTheWaitIsTheUpstreamsNotEachCalls(t *testing.T) {
-	inEmptyService(t, func(t *testing.T, u *service) {
+	inEmptyService(t, func(u *service) {
+		t := u.t
 		time.Sleep(2 * time.Second)
 		if r := u.call(t.Context(), get(good)); r.took != FirstWait-2*time.Second {
 			t.Errorf("waited %v, want the rest of the upstream's first 3 s", r.took)
@@ -76,7 +81,8 @@ func TestTheWaitIsTheUpstreamsNotEachCalls(t *testing.T) {
 }
 
 func TestACancelDuringTheWait(t *testing.T) {
-	inEmptyService(t, func(t *testing.T, u *service) {
+	inEmptyService(t, func(u *service) {
+		t := u.t
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(ms, cancel)
 		if r := u.call(ctx, get(good)); r.reason != Canceled || !errors.Is(r.err, context.Canceled) {
@@ -86,7 +92,8 @@ func TestACancelDuringTheWait(t *testing.T) {
 }
 
 func TestAwaitReadyHasNoEndOfItsOwn(t *testing.T) {
-	inEmptyService(t, func(t *testing.T, u *service) {
+	inEmptyService(t, func(u *service) {
+		t := u.t
 		time.AfterFunc(time.Hour, func() { u.Update("", health.Tier{Members: instances(1)}); u.Unconfigured() })
 		start := time.Now()
 		if err := u.AwaitReady(t.Context()); err != nil || time.Since(start) != time.Hour {
@@ -99,7 +106,8 @@ func TestAwaitReadyHasNoEndOfItsOwn(t *testing.T) {
 }
 
 func TestACallKeepsThePolicyItBeganWith(t *testing.T) {
-	inService(t, 10, nil, func(t *testing.T, u *service) {
+	inService(t, 10, nil, func(u *service) {
+		t := u.t
 		p := policy.Default()
 		p.Retry.MaxAttempts = 1
 		s := get(unavailable.with(func(s *step) { s.do = func() { u.Configure(p) } }), good)
@@ -113,7 +121,8 @@ func TestACallKeepsThePolicyItBeganWith(t *testing.T) {
 }
 
 func TestModeOverride(t *testing.T) {
-	inService(t, 10, nil, func(t *testing.T, u *service) {
+	inService(t, 10, nil, func(u *service) {
+		t := u.t
 		u.env.Mode = func(policy.Mode) policy.Mode { return policy.Bypass }
 		u.Configure(policy.Default())
 		if r := u.call(t.Context(), get(unavailable, good)); r.status != 503 || u.Policy().Mode != policy.Bypass {
@@ -137,7 +146,8 @@ func TestDecisionsAreTold(t *testing.T) {
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			inService(t, 10, func(p *policy.Policy) { p.Mode = row.mode }, func(t *testing.T, u *service) {
+			inService(t, 10, func(p *policy.Policy) { p.Mode = row.mode }, func(u *service) {
+				t := u.t
 				u.call(t.Context(), get(row.steps...))
 				if !slices.Equal(u.decided, row.want) {
 					t.Errorf("told %q, want %q", u.decided, row.want)
@@ -149,7 +159,8 @@ func TestDecisionsAreTold(t *testing.T) {
 
 func TestHooks(t *testing.T) {
 	type key struct{}
-	inService(t, 10, nil, func(t *testing.T, u *service) {
+	inService(t, 10, nil, func(u *service) {
+		t := u.t
 		var told []string
 		tell := func(s string) { told = append(told, s) }
 		u.hooks = &Hooks{
@@ -157,15 +168,15 @@ func TestHooks(t *testing.T) {
 				tell("call " + c.Method)
 				return context.WithValue(ctx, key{}, "call")
 			},
-			AttemptStart: func(ctx context.Context, r Record) context.Context {
-				tell("attempt " + ctx.Value(key{}).(string))
+			AttemptStart: func(ctx context.Context, _ Record) context.Context {
+				tell("attempt " + fmt.Sprint(ctx.Value(key{})))
 				return context.WithValue(ctx, key{}, "attempt")
 			},
 			AttemptDone: func(ctx context.Context, r Record) {
-				tell(r.Outcome.String() + " " + ctx.Value(key{}).(string) + " " + r.Duration.String())
+				tell(r.Outcome.String() + " " + fmt.Sprint(ctx.Value(key{})) + " " + r.Duration.String())
 			},
 			CallDone: func(ctx context.Context, c *Call) {
-				tell("done " + ctx.Value(key{}).(string) + " " + c.Duration().Truncate(10*ms).String())
+				tell("done " + fmt.Sprint(ctx.Value(key{})) + " " + c.Duration().Truncate(10*ms).String())
 			},
 		}
 		u.call(t.Context(), get(unavailable.with(func(s *step) { s.take = 100 * ms }), good))
@@ -183,7 +194,8 @@ func TestHooks(t *testing.T) {
 }
 
 func TestTheSecondEndCountsOnce(t *testing.T) {
-	inService(t, 1, nil, func(t *testing.T, u *service) {
+	inService(t, 1, nil, func(u *service) {
+		t := u.t
 		p := get(good)
 		if err := p.Run(t.Context(), u.Upstream, p); err != nil {
 			t.Fatal(err)
@@ -208,14 +220,20 @@ func TestTheBrakeRefuses(t *testing.T) {
 		mode   policy.Mode
 		reason Reason
 	}{{policy.Enforce, Overload}, {policy.Observe, ""}} {
-		inService(t, 1, func(p *policy.Policy) { p.Retry.MaxAttempts, p.Mode = 1, row.mode }, func(t *testing.T, u *service) {
+		inService(t, 1, func(p *policy.Policy) { p.Retry.MaxAttempts, p.Mode = 1, row.mode }, func(u *service) {
+			t := u.t
 			for range 60 { // all overloaded, one at a time: the limit is one
 				u.call(t.Context(), get(unavailable))
 			}
 			if !u.brake.On() {
 				t.Fatal("no brake though every answer was 503")
 			}
-			go u.call(t.Context(), get(good.with(func(s *step) { s.take = time.Second })))
+			slow := get(good.with(func(s *step) { s.take = time.Second }))
+			u.work.Go(func() {
+				if err := slow.Run(t.Context(), u.Upstream, slow); err == nil {
+					slow.Winner().Core().End(nil, false)
+				}
+			})
 			synctest.Wait()
 			u.decided = nil
 			p := get(good)
@@ -235,7 +253,8 @@ func TestTheBrakeRefuses(t *testing.T) {
 }
 
 func TestNoBrakeWhereThePolicyHasNone(t *testing.T) {
-	inService(t, 1, func(p *policy.Policy) { p.Retry.MaxAttempts, p.Overload = 1, false }, func(t *testing.T, u *service) {
+	inService(t, 1, func(p *policy.Policy) { p.Retry.MaxAttempts, p.Overload = 1, false }, func(u *service) {
+		t := u.t
 		for range 40 {
 			u.call(t.Context(), get(unavailable))
 		}

@@ -25,7 +25,7 @@ func decay(now, stamp uint32) float64 {
 	if now == stamp {
 		return 1
 	}
-	return exp(int32(now - stamp)) //nolint:gosec // the difference of stamps that wrap
+	return exp(int32(now - stamp)) // the difference of stamps that wrap
 }
 
 // exp is e^-ms/tau within 2e-7, at most 1. Every pick asks for one: math.Exp would be a good part of its price.
@@ -40,7 +40,7 @@ func exp(ms int32) float64 {
 	n := int(x - 0.5)                // the nearest whole one
 	y := (x - float64(n)) * math.Ln2 // the rest, at most ln 2 / 2 to either side: six terms of the series do
 	p := 1 + y*(1+y*(1.0/2+y*(1.0/6+y*(1.0/24+y*(1.0/120+y*(1.0/720))))))
-	return p * math.Float64frombits(uint64(1023+n)<<52) //nolint:gosec // above 0 by the bound on x
+	return p * math.Float64frombits(uint64(1023+n)<<52)
 }
 
 // latency is a peak EWMA in seconds: a sample above it is taken at once, one below it pulls by age. The zero value has

@@ -35,7 +35,7 @@ func (s *Set) newBreaker(e *Endpoint) *breaker {
 		Interval:     s.settings.Load().CircuitBreaker.Window,
 		BucketPeriod: bucket,
 		Timeout:      reopen,
-		IsExcluded:   func(err error) bool { return err == errExcluded },
+		IsExcluded:   func(err error) bool { return errors.Is(err, errExcluded) },
 		ReadyToTrip:  func(c gobreaker.Counts) bool { return b.forced || s.shouldTrip(e, c) },
 	})
 	return b

@@ -65,7 +65,7 @@ func newEndpoint(info *resolver.Endpoint, since time.Duration) *Endpoint {
 
 func (e *Endpoint) describe(info *resolver.Endpoint) {
 	e.info.Store(info)
-	e.weight.Store(int32(max(1, min(info.Weight, math.MaxInt32)))) //nolint:gosec // bounded right here
+	e.weight.Store(int32(max(1, min(info.Weight, math.MaxInt32))))
 }
 
 func (e *Endpoint) key() key {

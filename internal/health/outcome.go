@@ -38,7 +38,10 @@ type Report struct {
 // bad says whether the outcome counts against the endpoint.
 func (o Outcome) bad() bool { return o == Refused || o == Failed || o == Overloaded }
 
-var outcomes = [...]string{OK: "ok", Refused: "refused", Failed: "failed", Overloaded: "overloaded", Pushback: "pushback", Ignored: "ignored", Injected: "injected"}
+var outcomes = [...]string{
+	OK: "ok", Refused: "refused", Failed: "failed", Overloaded: "overloaded",
+	Pushback: "pushback", Ignored: "ignored", Injected: "injected",
+}
 
 // String is the outcome's public name.
 func (o Outcome) String() string { return outcomes[o] }

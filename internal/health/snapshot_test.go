@@ -11,7 +11,8 @@ import (
 )
 
 func TestTheFirstSnapshotHasNoSlowStart(t *testing.T) {
-	inWorld(t, 2, func(t *testing.T, w *world) {
+	inWorld(t, 2, func(w *world) {
+		t := w.t
 		w.Update(Now(), Tier{Members: members(3)})
 		if since := w.e(0).since.Load(); since != 0 {
 			t.Error("an endpoint of the first snapshot starts slowly: all of them would")
@@ -23,7 +24,8 @@ func TestTheFirstSnapshotHasNoSlowStart(t *testing.T) {
 }
 
 func TestAnEmptySnapshotIsNoFirst(t *testing.T) {
-	inWorld(t, 0, func(t *testing.T, w *world) {
+	inWorld(t, 0, func(w *world) {
+		t := w.t
 		if e, probe := w.Pick(Now(), w.View(), Want{}); e != nil || probe != nil {
 			t.Fatal("a pick from nothing")
 		}
@@ -57,7 +59,8 @@ func TestUpdateKeepsStateByIdentity(t *testing.T) {
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			inWorld(t, 0, func(t *testing.T, w *world) {
+			inWorld(t, 0, func(w *world) {
+				t := w.t
 				w.Update(Now(), Tier{Members: one(func(*resolver.Endpoint) {})})
 				before := w.e(0)
 				w.report(before, OK)
@@ -78,7 +81,8 @@ func TestUpdateKeepsStateByIdentity(t *testing.T) {
 }
 
 func TestTheOpenStayOpenAcrossSnapshots(t *testing.T) {
-	inWorld(t, 3, func(t *testing.T, w *world) {
+	inWorld(t, 3, func(w *world) {
+		t := w.t
 		w.trip(w.e(0))
 		w.Update(Now(), Tier{Members: append(members(3), resolver.Endpoint{Addr: "new:80"})})
 		if w.e(0).Available() || len(w.View().Available) != 3 {
@@ -88,7 +92,8 @@ func TestTheOpenStayOpenAcrossSnapshots(t *testing.T) {
 }
 
 func TestListedTwiceIsOne(t *testing.T) {
-	inWorld(t, 0, func(t *testing.T, w *world) {
+	inWorld(t, 0, func(w *world) {
+		t := w.t
 		w.Update(Now(), Tier{Members: append(members(2), members(2)...)})
 		if n := len(w.View().All); n != 2 {
 			t.Errorf("%d endpoints, want 2", n)
@@ -101,11 +106,13 @@ type pool struct{ drained int }
 func (p *pool) Drain() { p.drained++ }
 
 func TestAttached(t *testing.T) {
-	inWorld(t, 2, func(t *testing.T, w *world) {
+	inWorld(t, 2, func(w *world) {
+		t := w.t
 		e := w.e(0)
 		made := 0
 		create := func(*Endpoint) Attachment { made++; return &pool{} }
-		a, b := e.Attached("a", create).(*pool), e.Attached("b", create).(*pool)
+		a, _ := e.Attached("a", create).(*pool)
+		b, _ := e.Attached("b", create).(*pool)
 		if a == b || e.Attached("a", create) != a || e.Attached("b", create) != b || made != 2 {
 			t.Fatal("each owner has one attachment of its own")
 		}
@@ -120,7 +127,8 @@ func TestAttached(t *testing.T) {
 
 // TestPickPrefers follows an attempt's order of preference.
 func TestPickPrefers(t *testing.T) {
-	inWorld(t, 4, func(t *testing.T, w *world) {
+	inWorld(t, 4, func(w *world) {
+		t := w.t
 		a, b, c, d := w.e(0), w.e(1), w.e(2), w.e(3)
 		w.trip(d)
 		always := func(what string, want *Endpoint, tried ...*Endpoint) {
@@ -148,7 +156,8 @@ func TestPickPrefers(t *testing.T) {
 }
 
 func TestTheCheaperOfTwo(t *testing.T) {
-	inWorld(t, 2, func(t *testing.T, w *world) {
+	inWorld(t, 2, func(w *world) {
+		t := w.t
 		w.report(w.e(0), OK)
 		w.Report(w.e(1), Report{Outcome: OK, Start: Now() - time.Second, Now: Now()})
 		for range 100 {
@@ -160,7 +169,8 @@ func TestTheCheaperOfTwo(t *testing.T) {
 }
 
 func TestModesThatDoNotApplyUseAll(t *testing.T) {
-	inWorld(t, 3, func(t *testing.T, w *world) {
+	inWorld(t, 3, func(w *world) {
+		t := w.t
 		w.trip(w.e(0))
 		set := settings()
 		set.Apply = false
@@ -178,7 +188,8 @@ func TestModesThatDoNotApplyUseAll(t *testing.T) {
 }
 
 func TestRoundRobinFollowsWeights(t *testing.T) {
-	inWorld(t, 0, func(t *testing.T, w *world) {
+	inWorld(t, 0, func(w *world) {
+		t := w.t
 		set := settings()
 		set.LoadBalancing.Algorithm = "round_robin"
 		list := members(3)
@@ -198,7 +209,8 @@ func TestRoundRobinFollowsWeights(t *testing.T) {
 
 // TestAnyOrderOfEventsKeepsTheViewTrue drives the set at random and compares its view with the endpoints' states.
 func TestAnyOrderOfEventsKeepsTheViewTrue(t *testing.T) {
-	inWorld(t, 5, func(t *testing.T, w *world) {
+	inWorld(t, 5, func(w *world) {
+		t := w.t
 		random := rand.New(rand.NewPCG(1, 2))
 		for range 20_000 {
 			e := w.e(random.IntN(len(w.View().All)))

@@ -22,11 +22,12 @@ func within(t *testing.T, what string, d, around time.Duration) {
 }
 
 func TestOpenTimeGrowsAndIsBounded(t *testing.T) {
-	inWorld(t, 3, func(t *testing.T, w *world) {
+	inWorld(t, 3, func(w *world) {
+		t := w.t
 		e := w.e(0)
 		w.trip(e)
-		for i, want := range []time.Duration{5, 10, 20, 40, 60, 60, 60} {
-			within(t, "opening", openFor(e), want*time.Second)
+		for i, want := range []int{5, 10, 20, 40, 60, 60, 60} {
+			within(t, "opening", openFor(e), time.Duration(want)*time.Second)
 			time.Sleep(openFor(e))
 			done := w.begin(Now(), e)
 			if done == nil {
@@ -42,7 +43,8 @@ func TestOpenTimeIsForgottenAfterACalmTime(t *testing.T) {
 		calm time.Duration
 		want time.Duration
 	}{{calmAfter, 10 * time.Second}, {calmAfter + 1, 5 * time.Second}} {
-		inWorld(t, 3, func(t *testing.T, w *world) {
+		inWorld(t, 3, func(w *world) {
+			t := w.t
 			e := w.e(0)
 			w.open(Now(), e, nil)
 			w.close(Now(), e)
@@ -65,7 +67,8 @@ func TestOpenTimeIsSpread(t *testing.T) {
 }
 
 func TestTheWholeListWhenNoneIsAvailable(t *testing.T) {
-	inWorld(t, 3, func(t *testing.T, w *world) {
+	inWorld(t, 3, func(w *world) {
+		t := w.t
 		for i := range 3 {
 			w.refuse(w.e(i), refusing)
 		}
@@ -92,7 +95,8 @@ func TestTheWholeListWhenNoneIsAvailable(t *testing.T) {
 }
 
 func TestDialProbe(t *testing.T) {
-	inWorld(t, 3, func(t *testing.T, w *world) {
+	inWorld(t, 3, func(w *world) {
+		t := w.t
 		e, err := w.e(0), errDial
 		dials := 0
 		redial := func(context.Context) error { dials++; return err }
@@ -145,7 +149,8 @@ func TestProbeByACall(t *testing.T) {
 		available bool
 	}{{OK, true}, {Failed, false}, {Refused, false}, {Overloaded, false}, {Ignored, false}, {Pushback, false}} {
 		t.Run(row.outcome.String(), func(t *testing.T) {
-			inWorld(t, 3, func(t *testing.T, w *world) {
+			inWorld(t, 3, func(w *world) {
+				t := w.t
 				e := w.e(0)
 				w.trip(e)
 				probe := w.awaitProbe(e)
@@ -180,7 +185,8 @@ func TestProbeByACall(t *testing.T) {
 }
 
 func TestProbesAreRationed(t *testing.T) {
-	inWorld(t, 10, func(t *testing.T, w *world) {
+	inWorld(t, 10, func(w *world) {
+		t := w.t
 		for i := range 5 {
 			w.trip(w.e(i))
 		}
@@ -201,7 +207,8 @@ func TestProbesAreRationed(t *testing.T) {
 
 // TestAProbeIsNotTheViewsBusiness: who is avoided stays avoided, and nobody copies the list of the others for that.
 func TestAProbeIsNotTheViewsBusiness(t *testing.T) {
-	inWorld(t, 10, func(t *testing.T, w *world) {
+	inWorld(t, 10, func(w *world) {
+		t := w.t
 		w.trip(w.e(0))
 		w.refuse(w.e(1), refusing)
 		before := w.View()
@@ -224,7 +231,8 @@ func TestAProbeIsNotTheViewsBusiness(t *testing.T) {
 }
 
 func TestNoProbeByACallThatMustNot(t *testing.T) {
-	inWorld(t, 3, func(t *testing.T, w *world) {
+	inWorld(t, 3, func(w *world) {
+		t := w.t
 		e := w.e(0)
 		w.trip(e)
 		time.Sleep(time.Minute)
@@ -245,7 +253,8 @@ func TestNoProbeByACallThatMustNot(t *testing.T) {
 }
 
 func TestProbeThatNeverReports(t *testing.T) {
-	inWorld(t, 3, func(t *testing.T, w *world) {
+	inWorld(t, 3, func(w *world) {
+		t := w.t
 		e := w.e(0)
 		w.trip(e)
 		lost := w.awaitProbe(e)
@@ -267,7 +276,8 @@ func TestProbeThatNeverReports(t *testing.T) {
 }
 
 func TestCloseByALateOK(t *testing.T) {
-	inWorld(t, 3, func(t *testing.T, w *world) {
+	inWorld(t, 3, func(w *world) {
+		t := w.t
 		e := w.e(0)
 		early := Now()
 		time.Sleep(time.Millisecond)
@@ -291,7 +301,8 @@ func TestCloseByALateOK(t *testing.T) {
 }
 
 func TestLateResultsReachADeadBreaker(t *testing.T) {
-	inWorld(t, 3, func(t *testing.T, w *world) {
+	inWorld(t, 3, func(w *world) {
+		t := w.t
 		e := w.e(0)
 		w.trip(e)
 		probe := w.awaitProbe(e)
@@ -304,7 +315,8 @@ func TestLateResultsReachADeadBreaker(t *testing.T) {
 }
 
 func TestTheBreakerGoesAfterAQuietWindow(t *testing.T) {
-	inWorld(t, 3, func(t *testing.T, w *world) {
+	inWorld(t, 3, func(w *world) {
+		t := w.t
 		e := w.e(0)
 		w.report(e, OK)
 		if e.breaker.Load() != nil {
@@ -324,7 +336,8 @@ func TestTheBreakerGoesAfterAQuietWindow(t *testing.T) {
 }
 
 func TestThresholdsReloadWithStateIntact(t *testing.T) {
-	inWorld(t, 3, func(t *testing.T, w *world) {
+	inWorld(t, 3, func(w *world) {
+		t := w.t
 		w.fail(w.e(0), 6)
 		if w.e(0).Available() {
 			t.Fatal("did not open")
@@ -343,7 +356,8 @@ func TestThresholdsReloadWithStateIntact(t *testing.T) {
 }
 
 func TestTold(t *testing.T) {
-	inWorld(t, 3, func(t *testing.T, w *world) {
+	inWorld(t, 3, func(w *world) {
+		t := w.t
 		e := w.e(0)
 		w.trip(e)
 		w.awaitProbe(e)(Failed) // open for longer is no change
@@ -358,7 +372,8 @@ func TestTold(t *testing.T) {
 }
 
 func TestGobreakerStaysClosedOnTheHealthyWay(t *testing.T) {
-	inWorld(t, 2, func(t *testing.T, w *world) {
+	inWorld(t, 2, func(w *world) {
+		t := w.t
 		w.report(w.e(0), Failed)
 		b := w.e(0).breaker.Load()
 		if b.State() != gobreaker.StateClosed {
@@ -408,7 +423,8 @@ func TestCost(t *testing.T) {
 
 // TestCallsThatAlwaysTakeLong leave the endpoint alone that happened to serve them.
 func TestCallsThatAlwaysTakeLong(t *testing.T) {
-	inWorld(t, 2, func(t *testing.T, w *world) {
+	inWorld(t, 2, func(w *world) {
+		t := w.t
 		took := func(e *Endpoint, d, usual time.Duration) {
 			w.Report(e, Report{Outcome: OK, Start: Now() - d, Now: Now(), Usual: usual})
 		}
@@ -464,7 +480,8 @@ func TestLatencies(t *testing.T) {
 // TestANewcomerOnAQuietUpstreamIsCalled: latencies decay between calls, and what is not known yet must not stand
 // above them for that.
 func TestANewcomerOnAQuietUpstreamIsCalled(t *testing.T) {
-	inWorld(t, 2, func(t *testing.T, w *world) {
+	inWorld(t, 2, func(w *world) {
+		t := w.t
 		seen := map[*Endpoint]bool{}
 		for range 20 {
 			time.Sleep(time.Second)

@@ -68,7 +68,8 @@ func TestSoftTripOfARow(t *testing.T) {
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			inWorld(t, 3, func(t *testing.T, w *world) {
+			inWorld(t, 3, func(w *world) {
+				t := w.t
 				time.Sleep(time.Minute)
 				row.run(w)
 				if got := !w.e(0).Available(); got != row.open {
@@ -95,7 +96,8 @@ func TestSoftTripOfARatio(t *testing.T) {
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			inWorld(t, 3, func(t *testing.T, w *world) {
+			inWorld(t, 3, func(w *world) {
+				t := w.t
 				set := settings()
 				set.CircuitBreaker.ConsecutiveFailures = row.consecutiveRule
 				set.CircuitBreaker.MinRequests = row.minRequests
@@ -117,7 +119,8 @@ func TestSoftTripOfARatio(t *testing.T) {
 }
 
 func TestRulesThatAreOffTripNobody(t *testing.T) {
-	inWorld(t, 3, func(t *testing.T, w *world) {
+	inWorld(t, 3, func(w *world) {
+		t := w.t
 		set := settings()
 		set.CircuitBreaker.ConsecutiveFailures, set.CircuitBreaker.FailureRatio = 0, 0
 		w.Configure(set)
@@ -129,7 +132,8 @@ func TestRulesThatAreOffTripNobody(t *testing.T) {
 }
 
 func TestNobodyToCompareWith(t *testing.T) {
-	inWorld(t, 1, func(t *testing.T, w *world) {
+	inWorld(t, 1, func(w *world) {
+		t := w.t
 		w.fail(w.e(0), 40)
 		if !w.e(0).Available() {
 			t.Error("the only endpoint opened")
@@ -143,7 +147,8 @@ func TestThePeersMustDoClearlyBetter(t *testing.T) {
 		peers float64
 		trip  bool
 	}{{0.24, true}, {0.26, false}} {
-		inWorld(t, 2, func(t *testing.T, w *world) {
+		inWorld(t, 2, func(w *world) {
+			t := w.t
 			e, peer := w.e(0), w.e(1)
 			now := millis(Now())
 			e.failures.set(now, 0.5)
@@ -174,7 +179,8 @@ func TestHardTrip(t *testing.T) {
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			inWorld(t, 1, func(t *testing.T, w *world) { // nobody to compare with, and it opens
+			inWorld(t, 1, func(w *world) {
+				t := w.t // nobody to compare with, and it opens
 				w.braking = row.braking
 				w.refuse(w.e(0), row.redial)
 				if got := !w.e(0).Available(); got != row.open {
@@ -186,7 +192,8 @@ func TestHardTrip(t *testing.T) {
 }
 
 func TestOneConfirmingDialAtATime(t *testing.T) {
-	inWorld(t, 1, func(t *testing.T, w *world) {
+	inWorld(t, 1, func(w *world) {
+		t := w.t
 		w.braking = true // timed out dials confirm nothing
 		dials, hold := 0, make(chan struct{})
 		late := Report{Outcome: Failed, Redial: func(context.Context) error { dials++; <-hold; return dialTimeout{} }}
@@ -222,7 +229,8 @@ func TestASecondTryConfirms(t *testing.T) {
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			inWorld(t, 1, func(t *testing.T, w *world) {
+			inWorld(t, 1, func(w *world) {
+				t := w.t
 				w.braking = row.braking
 				try := func() {
 					w.Report(w.e(0), Report{Outcome: row.outcome, Start: Now(), Now: Now(), Redial: hangs})
@@ -244,7 +252,8 @@ func TestASecondTryConfirms(t *testing.T) {
 }
 
 func TestTheOwnersEndIsNoRefusal(t *testing.T) {
-	inWorld(t, 1, func(t *testing.T, w *world) {
+	inWorld(t, 1, func(w *world) {
+		t := w.t
 		ctx, cancel := context.WithCancel(t.Context())
 		w.env.Go = func(f func(context.Context)) bool { f(ctx); return true }
 		w.refuse(w.e(0), func(ctx context.Context) error { cancel(); return ctx.Err() })
@@ -255,7 +264,8 @@ func TestTheOwnersEndIsNoRefusal(t *testing.T) {
 }
 
 func TestStallGuard(t *testing.T) {
-	inWorld(t, 3, func(t *testing.T, w *world) {
+	inWorld(t, 3, func(w *world) {
+		t := w.t
 		time.Sleep(time.Minute)
 		before := Now()
 		time.Sleep(2 * time.Second) // the process stands still
@@ -279,7 +289,8 @@ func TestStallGuard(t *testing.T) {
 }
 
 func TestAStallIsNoLatency(t *testing.T) {
-	inWorld(t, 2, func(t *testing.T, w *world) {
+	inWorld(t, 2, func(w *world) {
+		t := w.t
 		w.report(w.e(0), OK)
 		before := Now()
 		time.Sleep(5 * time.Second)

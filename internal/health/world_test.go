@@ -37,7 +37,8 @@ func settings() Settings {
 }
 
 // inWorld runs f with a set of n endpoints.
-func inWorld(t *testing.T, n int, f func(t *testing.T, w *world)) {
+func inWorld(t *testing.T, n int, f func(w *world)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		w := &world{t: t}
@@ -51,7 +52,7 @@ func inWorld(t *testing.T, n int, f func(t *testing.T, w *world)) {
 			},
 		}, settings())
 		w.Update(Now(), Tier{Members: members(n)})
-		f(t, w)
+		f(w)
 		cancel()
 		w.work.Wait()
 	})

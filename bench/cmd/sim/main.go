@@ -89,6 +89,7 @@ type outcome struct {
 }
 
 func run(t *testing.T) {
+	t.Helper()
 	var all []outcome
 	for _, s := range scenarios {
 		if !strings.Contains(s.Name, *only) {

@@ -26,11 +26,14 @@ func okShare(s sim.Span) float64   { return 100 * s.Share() }
 func firstLoad(s sim.Span) float64 { return 100 * s.Load(0) }
 
 var pictures = []picture{
-	{file: "one-slow", scenario: "1 of 10 slow", title: "1 of 10 slow (+100 ms on 30 % of its requests)", axis: "ms", percentiles: true},
-	{file: "fails-fast", scenario: "1 of 10 fails fast by 500", title: "1 of 10 fails fast by 500 from second 0", axis: "% of the traffic it gets", value: firstLoad},
+	{
+		file: "one-slow", scenario: "1 of 10 slow", title: "1 of 10 slow (+100 ms on 30 % of its requests)", axis: "ms",
+		percentiles: true,
+	},
+	{file: "fails-fast", scenario: "1 of 10 fails fast by 500", title: "1 of 10 fails fast by 500 from second 0", axis: "% of the traffic", value: firstLoad},
 	{file: "killed", scenario: "8 of 10 killed", title: "8 of 10 killed at second 0, 200 clients", axis: "% ok", value: okShare},
-	{file: "overload", scenario: "overload", title: "capacity falls to 40 % for 10 s at nine tenths of the load", axis: "% ok", value: okShare},
-	{file: "deploy", scenario: "rolling deploy", title: "ten servers replaced, each killed 2 s before it leaves the list", axis: "% ok", value: okShare},
+	{file: "overload", scenario: "overload", title: "capacity falls to 40 % for 10 s at load 0.9", axis: "% ok", value: okShare},
+	{file: "deploy", scenario: "rolling deploy", title: "ten servers replaced, killed before they leave the list", axis: "% ok", value: okShare},
 }
 
 // draw writes the pictures whose scenario was run, as PNG and SVG, and returns the Markdown that shows them.

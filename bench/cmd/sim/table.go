@@ -46,24 +46,24 @@ func ms(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d)/float64(
 
 // The figures stand in the document between these.
 const (
-	open  = "<!-- figures: written by bench/cmd/sim -->"
-	close = "<!-- end of figures -->"
+	opening = "<!-- figures: written by bench/cmd/sim -->"
+	closing = "<!-- end of figures -->"
 )
 
 // write puts the tables and the pictures into the documents.
 func write(docs string, all []outcome) error {
 	path := filepath.Join(docs, "engine.md")
-	text, err := os.ReadFile(path) //nolint:gosec // a path the user gave
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	before, rest, ok := strings.Cut(string(text), open)
-	_, after, ok2 := strings.Cut(rest, close)
+	before, rest, ok := strings.Cut(string(text), opening)
+	_, after, ok2 := strings.Cut(rest, closing)
 	if !ok || !ok2 {
 		return fmt.Errorf("%s: the marks are missing", path)
 	}
 	var b strings.Builder
-	b.WriteString(before + open + "\n")
+	b.WriteString(before + opening + "\n")
 	pictures, err := draw(filepath.Join(docs, "img"), all)
 	if err != nil {
 		return err
@@ -72,6 +72,6 @@ func write(docs string, all []outcome) error {
 	for i := range all {
 		b.WriteString(all[i].table())
 	}
-	b.WriteString("\n" + close + after)
+	b.WriteString("\n" + closing + after)
 	return os.WriteFile(path, []byte(b.String()), 0o644) //nolint:gosec // a document
 }
