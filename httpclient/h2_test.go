@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/net/http2"
@@ -159,4 +160,34 @@ func TestPoolsAreSeparate(t *testing.T) {
 	if a, b := first.total(), second.total(); a != 15 || b != 15 {
 		t.Errorf("%d and %d of 30", a, b)
 	}
+}
+
+// Endpoints, and clients of one base, do not write to what they share at their first calls; -race would tell.
+func TestFirstCallsOverHTTP2AloneDoNotRace(t *testing.T) {
+	base := &http.Transport{Protocols: &http.Protocols{}}
+	base.Protocols.SetUnencryptedHTTP2(true)
+	base.Protocols.SetHTTP2(true)
+	var addrs []string
+	for range 4 {
+		s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		s.Config.Protocols = base.Protocols
+		s.Start()
+		t.Cleanup(s.Close)
+		addrs = append(addrs, s.Listener.Addr().String())
+	}
+	p := policy.Default()
+	p.LoadBalancing.Algorithm = policy.RoundRobin
+	hop := newHop(t, p, addrs...)
+	var calls sync.WaitGroup
+	for range 2 {
+		c := httpclient.New(hop, httpclient.WithTransport(base))
+		for range addrs {
+			calls.Go(func() {
+				if status, _, err := send(t.Context(), c, "GET", "http://svc/", nil); err != nil || status != http.StatusOK {
+					t.Errorf("%d %v", status, err)
+				}
+			})
+		}
+	}
+	calls.Wait()
 }

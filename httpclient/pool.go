@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -36,7 +37,7 @@ type dialer struct {
 }
 
 func newPool(base *http.Transport, addr string, d dialer) *pool {
-	t := base.Clone()
+	t := clone(base)
 	t.Proxy = nil // one hop
 	forceHTTP2(t)
 	if t.TLSClientConfig == nil {
@@ -55,6 +56,16 @@ func newPool(base *http.Transport, addr string, d dialer) *pool {
 	}
 	redirectDials(t, addr, d)
 	return &pool{transport: t, rt: t, addr: addr, h2c: t.Protocols != nil && t.Protocols.UnencryptedHTTP2()}
+}
+
+// clone is t.Clone with a NextProtos of its own: tls.Config.Clone shares it, and net/http appends "http/1.1" at a transport's
+// first use. Where the base speaks HTTP/2 alone there is room for that in the shared array: two endpoints would race for it.
+func clone(t *http.Transport) *http.Transport {
+	t = t.Clone()
+	if c := t.TLSClientConfig; c != nil {
+		c.NextProtos = slices.Clip(c.NextProtos)
+	}
+	return t
 }
 
 // forceHTTP2 keeps the base's choice of protocols on a transport that has a DialContext of ours.

@@ -52,7 +52,7 @@ func (t *Transport) setBase() {
 			base = &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
 		}
 	}
-	t.pass, t.template = base, base.Clone()
+	t.pass, t.template = base, clone(base)
 	if t.base == nil || http.RoundTripper(t.base) == http.DefaultTransport {
 		t.template.DialContext = nil
 	}
