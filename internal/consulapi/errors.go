@@ -90,26 +90,29 @@ func classify(err error, status int, address, subject string) error {
 }
 
 func kindOf(err error, status int) Kind {
-	if errors.As(err, &malformed{}) || errors.As(err, &tooLarge{}) {
-		return Malformed
-	}
-	if errors.As(err, &denied{}) {
-		return Denied
-	}
 	switch {
+	case isA[malformed](err), isA[tooLarge](err):
+		return Malformed
+	case isA[denied](err):
+		return Denied
 	case status == 0:
 		return Unreachable
 	case status == http.StatusForbidden, status == http.StatusUnauthorized:
 		return Denied
 	case status == http.StatusTooManyRequests, status >= 500:
 		return Server
-	case isTransport(err):
+	case isA[brokenOff](err):
 		return Unreachable // the answer broke off, or its time ended
 	case status == http.StatusOK || status < 400:
 		return Malformed
 	default:
 		return Refused
 	}
+}
+
+func isA[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }
 
 // statusText is the status and the start of what the agent says about it.
@@ -125,8 +128,8 @@ func statusText(e api.StatusError) string {
 		}
 		return r
 	}, e.Body)
-	if len(body) > most {
-		body = strings.ToValidUTF8(body[:most], "") + "..."
+	if r := []rune(body); len(r) > most {
+		body = string(r[:most]) + "..."
 	}
 	if body == "" {
 		return text

@@ -158,7 +158,8 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancelCause(req.Context())
-	req = req.Clone(onceOnly(ctx, cancel))
+	req = req.WithContext(onceOnly(ctx, cancel))
+	req.Header = req.Header.Clone()
 	req.Header.Del("X-Consul-Token") // consul/api takes one from the environment
 	if token != "" {
 		req.Header.Set("X-Consul-Token", token)
@@ -223,7 +224,7 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 	b.left -= int64(n)
 	switch {
 	case err == nil || errors.Is(err, io.EOF):
-	case !errors.As(err, &tooLarge{}):
+	case !isA[tooLarge](err):
 		err = brokenOff{err}
 	}
 	b.err = err
@@ -235,12 +236,7 @@ func (b *boundedBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// brokenOff marks the error of a body that ended before its end.
+// brokenOff marks the error of a body that ended before its end: it came from the connection, not from what it carried.
 type brokenOff struct{ error }
 
 func (b brokenOff) Unwrap() error { return b.error }
-
-// isTransport reports whether err came from the connection, not from what it carried.
-func isTransport(err error) bool {
-	return errors.As(err, &brokenOff{})
-}
