@@ -2,6 +2,7 @@ package balance
 
 import (
 	"slices"
+	"sort"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -22,17 +23,9 @@ func Subset(keys []string, seed uint64, n int) []int {
 		_, _ = d.WriteString(k) // never fails, as hash.Hash says
 		score[i] = d.Sum64()
 	}
-	slices.SortFunc(all, func(a, b int) int {
-		if score[a] != score[b] {
-			if score[a] < score[b] {
-				return -1
-			}
-			return 1
-		}
-		if keys[a] < keys[b] {
-			return -1
-		}
-		return 1
+	sort.Slice(all, func(i, j int) bool {
+		a, b := all[i], all[j]
+		return score[a] < score[b] || (score[a] == score[b] && keys[a] < keys[b])
 	})
 	chosen := all[:n]
 	slices.Sort(chosen) // in the order of keys
