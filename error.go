@@ -125,8 +125,7 @@ func (e *Error) Timeout() bool { return engine.Timeout(e.Err) }
 
 // ReasonOf is the Reason of the *Error in err; "": there is none.
 func ReasonOf(err error) Reason {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Reason
 	}
 	return ""
@@ -134,8 +133,8 @@ func ReasonOf(err error) Reason {
 
 // publicError turns a failure of the engine into an *Error. Other errors stay.
 func publicError(err error) error {
-	var f *engine.Failure
-	if !errors.As(err, &f) {
+	f, ok := errors.AsType[*engine.Failure](err)
+	if !ok {
 		return err
 	}
 	e := &Error{Reason: Reason(f.Reason), Target: f.Target, Route: f.Route, Err: f.Err}

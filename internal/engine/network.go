@@ -13,8 +13,8 @@ import (
 // Network classifies an error of a connection that no protocol has judged: by its kind, never by its text. false: it
 // is none of the network's, and so the application's own. A dial that failed was never sent.
 func Network(err error) (Result, bool) {
-	var op *net.OpError
-	dial := errors.As(err, &op) && op.Op == "dial"
+	op, ok := errors.AsType[*net.OpError](err)
+	dial := ok && op.Op == "dial"
 	switch {
 	case localFault(err):
 		return Result{Outcome: health.Ignored, Unsent: true, Err: err}, true
@@ -46,6 +46,9 @@ func is(err error, numbers ...syscall.Errno) bool {
 
 // Timeout says whether err calls itself a timeout, as net.Error does.
 func Timeout(err error) bool {
-	var t interface{ Timeout() bool }
-	return errors.As(err, &t) && t.Timeout()
+	t, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err)
+	return ok && t.Timeout()
 }

@@ -193,8 +193,11 @@ func (s *Set) confirm(e *Endpoint, redial func(context.Context) error) {
 }
 
 func isTimeout(err error) bool {
-	var t interface{ Timeout() bool }
-	return errors.As(err, &t) && t.Timeout()
+	t, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err)
+	return ok && t.Timeout()
 }
 
 // Open lists the endpoints that are avoided now, for people.
