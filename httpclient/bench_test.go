@@ -49,7 +49,9 @@ func BenchmarkCall(b *testing.B) {
 			}
 			before := cpuTime()
 			for b.Loop() {
-				callOnce(b, bm.client, req, bm.timeout)
+				if err := callOnce(bm.client, req, bm.timeout); err != nil {
+					b.Fatal(err)
+				}
 			}
 			b.ReportMetric(float64(cpuTime()-before)/float64(b.N), "cpu-ns/op")
 		})
@@ -76,7 +78,9 @@ func BenchmarkAdded(b *testing.B) {
 			runtime.GC()
 			before := cpuTime()
 			for range turn {
-				callOnce(b, c, req, timeouts[i])
+				if err := callOnce(c, req, timeouts[i]); err != nil {
+					b.Fatal(err)
+				}
 			}
 			costs[i] = append(costs[i], float64(cpuTime()-before)/turn)
 		}
@@ -102,8 +106,7 @@ func overhead(b *testing.B, p policy.Policy) *http.Client {
 	return httpclient.New(newHop(b, p, "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"), httpclient.WithMiddleware(overStub))
 }
 
-func callOnce(b *testing.B, c *http.Client, req *http.Request, timeout time.Duration) {
-	b.Helper()
+func callOnce(c *http.Client, req *http.Request, timeout time.Duration) error {
 	if timeout > 0 {
 		ctx, cancel := context.WithTimeout(req.Context(), timeout)
 		defer cancel()
@@ -111,12 +114,11 @@ func callOnce(b *testing.B, c *http.Client, req *http.Request, timeout time.Dura
 	}
 	resp, err := c.Do(req)
 	if err != nil {
-		b.Fatal(err)
+		return err
 	}
-	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-		b.Fatal(err)
-	}
-	resp.Body.Close() //nolint:errcheck // a string
+	defer resp.Body.Close() //nolint:errcheck // a string
+	_, err = io.Copy(io.Discard, resp.Body)
+	return err
 }
 
 func cpuTime() time.Duration {

@@ -13,14 +13,23 @@ const maxHosts = 1024
 
 // hosts remembers the upstream of each host that was called, so that a call parses no name and takes no lock.
 type hosts struct {
+	last  atomic.Pointer[known] // most programs call few hosts, and one of them mostly
 	known atomic.Pointer[map[string]*engine.Upstream]
 
 	mu     sync.Mutex
 	closed bool
 }
 
+type known struct {
+	host string
+	up   *engine.Upstream
+}
+
 // find returns nil for a host that is not known.
 func (h *hosts) find(host string) *engine.Upstream {
+	if k := h.last.Load(); k != nil && k.host == host {
+		return k.up
+	}
 	if m := h.known.Load(); m != nil {
 		return (*m)[host]
 	}
@@ -39,6 +48,7 @@ func (h *hosts) add(host string, up *engine.Upstream) {
 	}
 	if !h.closed {
 		h.known.Store(&next)
+		h.last.Store(&known{host, up})
 	}
 }
 
@@ -48,4 +58,5 @@ func (h *hosts) close() {
 	defer h.mu.Unlock()
 	h.closed = true
 	h.known.Store(nil)
+	h.last.Store(nil)
 }

@@ -3,6 +3,8 @@ package httpclient
 import (
 	"errors"
 	"net/http"
+	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -112,7 +114,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	options := engine.OptionsOf(ctx)
 	c := newCall(up.Timed() || options != nil && options.HasTimeout)
 	c.transport, c.req, c.Options = t, r, options
-	c.Protocol, c.Method, c.Path = "http", method(r), r.URL.EscapedPath()
+	c.Protocol, c.Method, c.Path = "http", method(r), escapedPath(r.URL)
 	c.Safe, c.Replayable = safe(r), rewindable(r)
 	_, c.Retried = r.Header[attemptCount]
 	if field := up.HashField(); field != "" {
@@ -152,6 +154,18 @@ func (t *Transport) upstream(r *http.Request) (up *engine.Upstream, ours bool, e
 		t.known.add(host, up)
 	}
 	return up, true, err
+}
+
+// escapedPath is u.EscapedPath, which looks at each byte for what few paths have.
+func escapedPath(u *url.URL) string {
+	if u.RawPath != "" || strings.IndexFunc(u.Path, needsEscape) >= 0 {
+		return u.EscapedPath()
+	}
+	return u.Path
+}
+
+func needsEscape(r rune) bool {
+	return !(r >= 'a' && r <= 'z' || r >= '/' && r <= '9' || r >= 'A' && r <= 'Z' || r == '-' || r == '_' || r == '.')
 }
 
 func method(r *http.Request) string {
