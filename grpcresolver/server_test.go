@@ -59,16 +59,18 @@ func (e *executions) most() (most int) {
 // server is a real gRPC server that can be killed and restarted on its address.
 type server struct {
 	pb.UnimplementedTestServiceServer
-	t      *testing.T
-	addr   string
-	opts   []grpc.ServerOption
-	impl   pb.TestServiceServer // nil: the server itself
-	ledger *executions
-	unary  func(ctx context.Context, id string, n int) error // n: how often the id was executed, this time included
-	duplex func(id string, n int, s grpc.BidiStreamingServer[pb.StreamingOutputCallRequest, pb.StreamingOutputCallResponse]) error
+	t        *testing.T
+	addr     string
+	opts     []grpc.ServerOption
+	impl     pb.TestServiceServer // nil: the server itself
+	register func(*grpc.Server)   // more services
+	ledger   *executions
+	unary    func(ctx context.Context, id string, n int) error // n: how often the id was executed, this time included
+	duplex   func(id string, n int, s grpc.BidiStreamingServer[pb.StreamingOutputCallRequest, pb.StreamingOutputCallResponse]) error
 
 	mu     sync.Mutex
 	server *grpc.Server
+	lis    net.Listener
 	calls  int
 }
 
@@ -88,20 +90,24 @@ func (s *server) start() {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.addr = lis.Addr().String()
+	s.addr, s.lis = lis.Addr().String(), lis
 	s.server = grpc.NewServer(s.opts...)
 	if s.impl == nil {
 		s.impl = s
 	}
 	pb.RegisterTestServiceServer(s.server, s.impl)
+	if s.register != nil {
+		s.register(s.server)
+	}
 	go func(g *grpc.Server) { _ = g.Serve(lis) }(s.server)
 }
 
 // kill ends the listener and every connection, as SIGKILL would.
 func (s *server) kill() {
 	s.mu.Lock()
-	g := s.server
+	g, lis := s.server, s.lis
 	s.mu.Unlock()
+	_ = lis.Close() // Serve may not have begun
 	g.Stop()
 }
 

@@ -1,0 +1,113 @@
+package grpcresolver
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	pb "google.golang.org/grpc/interop/grpc_testing"
+
+	"github.com/onehop-go/onehop"
+)
+
+// A server that says NOT_SERVING by grpc.health.v1 gets no calls until it says SERVING; one without health checking does.
+func TestHealthCheckIsHonoured(t *testing.T) {
+	var l executions
+	checked, plain := startServer(t, &l), startServer(t, &l)
+	checked.kill()
+	h := health.NewServer()
+	h.SetServingStatus("stock", grpc_health_v1.HealthCheckResponse_NOT_SERVING)
+	checked.register = func(s *grpc.Server) { grpc_health_v1.RegisterHealthServer(s, h) }
+	checked.start()
+	hop, _ := hopTo(t, fast(), checked.addr, plain.addr)
+	_, client := dial(t, hop, HealthCheck("stock"))
+	for i := range 50 {
+		if _, err := client.UnaryCall(call(t, fmt.Sprint("first", i)), &pb.SimpleRequest{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if checked.served() != 0 {
+		t.Errorf("%d calls while NOT_SERVING", checked.served())
+	}
+	h.SetServingStatus("stock", grpc_health_v1.HealthCheckResponse_SERVING)
+	waitReady(t, client, checked)
+}
+
+// All endpoints unreachable for long: grpc-go's backoff has grown, and still the first that comes back is found soon.
+func TestReturnFromTotalOutage(t *testing.T) {
+	var l executions
+	s := startServer(t, &l)
+	hop, _ := hopTo(t, fast(), s.addr)
+	conn, client := dial(t, hop)
+	waitReady(t, client, s)
+	s.kill()
+	reach(t, conn, connectivity.TransientFailure)
+	fails := 0
+	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); fails++ {
+		_, _ = client.UnaryCall(call(t, fmt.Sprint("lost", fails), onehop.NoRetry()), &pb.SimpleRequest{})
+		time.Sleep(10 * time.Millisecond)
+	}
+	s.start()
+	before := time.Now()
+	for i := 0; s.served() < 2; i++ {
+		_, _ = client.UnaryCall(call(t, fmt.Sprint("back", i), onehop.NoRetry()), &pb.SimpleRequest{})
+	}
+	if took := time.Since(before); took > 5*time.Second {
+		t.Errorf("found after %v", took)
+	}
+}
+
+// No pick waits for a connection that is being made while another is ready.
+func TestPickDoesNotWaitForOthers(t *testing.T) {
+	var l executions
+	s := startServer(t, &l)
+	hop, script := hopTo(t, fast(), s.addr)
+	_, client := dial(t, hop)
+	waitReady(t, client, s)
+	script.set(s.addr, "192.0.2.1:1") // TEST-NET-1: nobody answers
+	for i := range 50 {
+		if _, err := client.UnaryCall(call(t, fmt.Sprint("p", i)), &pb.SimpleRequest{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// What left the upstream gets no calls, even while its connection lives; an empty set is an error that says so, and what
+// comes next is called at once.
+func TestEndpointsComeAndGo(t *testing.T) {
+	var l executions
+	a, b := startServer(t, &l), startServer(t, &l)
+	hop, script := hopTo(t, fast(), a.addr, b.addr)
+	conn, client := dial(t, hop)
+	waitReady(t, client, a, b)
+	script.set(b.addr)
+	for i := 0; ; i++ { // until the set has changed
+		before := a.served()
+		for j := range 20 {
+			if _, err := client.UnaryCall(call(t, fmt.Sprint("g", i, "-", j)), &pb.SimpleRequest{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if a.served() == before {
+			break
+		}
+	}
+	_ = conn
+	script.set(a.addr)
+	waitMore(t, client, a)
+}
+
+// waitMore calls until a server has got one more call.
+func waitMore(t *testing.T, client pb.TestServiceClient, s *server) {
+	t.Helper()
+	before := s.served()
+	for i := 0; s.served() == before; i++ {
+		if _, err := client.UnaryCall(call(t, fmt.Sprint("more", i)), &pb.SimpleRequest{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
