@@ -201,10 +201,8 @@ func (tr *traffic) until(what string, f func([]outcome) bool) {
 	tr.t.Helper()
 	timeout := time.After(time.Minute)
 	for {
-		tr.mu.Lock()
-		ok, next := f(tr.all), tr.next
-		tr.mu.Unlock()
-		if ok {
+		all, next := tr.seen()
+		if len(all) > 0 && f(all) {
 			return
 		}
 		select {
@@ -213,6 +211,13 @@ func (tr *traffic) until(what string, f func([]outcome) bool) {
 			tr.t.Fatalf("in vain: %s", what)
 		}
 	}
+}
+
+// seen is the outcomes so far, and what is closed at the next.
+func (tr *traffic) seen() ([]outcome, <-chan struct{}) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	return tr.all[:len(tr.all):len(tr.all)], tr.next
 }
 
 // stop ends the traffic, waits for what runs, and returns all outcomes. Again: the same.

@@ -1,0 +1,273 @@
+package faults
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/onehop-go/onehop"
+	"github.com/onehop-go/onehop/httpclient"
+	"github.com/onehop-go/onehop/internal/consultest"
+	"github.com/onehop-go/onehop/policy"
+)
+
+// swallow is an address whose host answers no SYN: a listener whose queue is full. It needs no privilege.
+func swallow(t *testing.T) string {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Close(fd) })
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Listen(fd, 0); err != nil {
+		t.Fatal(err)
+	}
+	name, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := fmt.Sprint("127.0.0.1:", name.(*syscall.SockaddrInet4).Port)
+	for range 20 { // fills the queue
+		c, err := net.DialTimeout("tcp", addr, 300*time.Millisecond)
+		if err != nil {
+			return addr
+		}
+		t.Cleanup(func() { _ = c.Close() })
+	}
+	t.Skip("this kernel does not drop the SYNs to a full queue")
+	return ""
+}
+
+func TestRow29SYNBlackhole(t *testing.T) {
+	t.Parallel()
+	row(t, 29)
+	hole := swallow(t)
+	servers := newServers(t, 4)
+	p := policy.Default()
+	p.ConnectTimeout = 500 * time.Millisecond
+	var e eye
+	web := webOf(t, static(t, p, append(addrs(servers), hole), e.option()))
+	tr := drive(t, web, "http://pay/", 100)
+	tr.more(1500)
+	all := tr.stop()
+	all.wantNoneFailed(t)
+	touched, longest := 0, time.Duration(0)
+	e.look(func() {
+		for _, a := range e.attempts {
+			if a.Endpoint.Addr == hole {
+				touched++
+				longest = max(longest, a.Latency)
+			}
+		}
+	})
+	figure(t, "%d of %d calls touched, %s at most of a connect_timeout of %s", touched, len(all), longest.Round(time.Millisecond), p.ConnectTimeout)
+	if touched == 0 || float64(touched) > .01*float64(len(all)) {
+		t.Errorf("%d of %d calls touched; want at most 1 %%", touched, len(all))
+	}
+	if longest > 2*p.ConnectTimeout {
+		t.Errorf("a call waited %s for a connection", longest)
+	}
+	if e.openings()[hole] == 0 {
+		t.Error("it was not opened")
+	}
+}
+
+// A process that is stopped keeps its connections and answers nothing.
+func TestRow35ProcessStopped(t *testing.T) {
+	t.Parallel()
+	row(t, 35)
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true)
+	var instances []*consultest.Instance
+	var list []string
+	for range 3 {
+		i := consultest.StartInstance(t, consultest.Name(t, "stopped"))
+		instances, list = append(instances, i), append(list, i.Addr)
+	}
+	p := policy.Default()
+	p.AttemptTimeout = 500 * time.Millisecond
+	var e eye
+	web := webOf(t, static(t, p, list, e.option()), httpclient.WithTransport(&http.Transport{Protocols: &protocols}))
+	tr := drive(t, web, "http://pay/", 50)
+	tr.more(150)
+	instances[0].Pause(t)
+	at := tr.count()
+	tr.more(500)
+	hung := 0
+	var last time.Time
+	e.look(func() {
+		for _, a := range e.attempts {
+			if a.Endpoint.Addr == list[0] && a.Outcome != onehop.OutcomeOK {
+				hung, last = hung+1, a.Start
+			}
+		}
+	})
+	instances[0].Resume(t)
+	all := tr.stop()
+	all.wantNoneFailed(t)
+	figure(t, "over HTTP/2, stopped: %d of %d calls met it, the last %s before the end", hung, len(all)-at, time.Since(last).Round(time.Second))
+	if hung == 0 || hung > 50 {
+		t.Errorf("%d of %d calls met the stopped process; it was not left", hung, len(all)-at)
+	}
+}
+
+// envVanish makes this binary the server that will vanish.
+const envVanish = "ONEHOP_FAULTS_VANISH"
+
+func init() {
+	if addr := os.Getenv(envVanish); addr != "" {
+		_, _ = bufio.NewReader(os.Stdin).ReadString('\n') // until the address is there
+		var p http.Protocols
+		p.SetHTTP1(true)
+		p.SetUnencryptedHTTP2(true)
+		s := &http.Server{Addr: addr, Protocols: &p, ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set(consultest.InstanceHeader, addr)
+		})}
+		fmt.Fprintln(os.Stderr, s.ListenAndServe())
+		os.Exit(1)
+	}
+}
+
+// envNamespace says that the test runs in a network of its own.
+const envNamespace = "ONEHOP_FAULTS_NAMESPACE"
+
+// inNamespace runs t's test again in a process with a network of its own, and reports whether t is that process.
+func inNamespace(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv(envNamespace) != "" {
+		return true
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("a network namespace needs root")
+	}
+	if _, err := exec.LookPath("ip"); err != nil {
+		t.Skip("a network namespace needs the ip command: ", err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self, "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=3m")
+	cmd.Env = append(os.Environ(), envNamespace+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	out, err := cmd.CombinedOutput()
+	for line := range strings.Lines(string(out)) {
+		if _, attr, ok := strings.Cut(line, "=== ATTR  "+t.Name()+" figure "); ok {
+			figure(t, "%s", strings.TrimSpace(attr))
+		}
+	}
+	if err != nil {
+		if strings.Contains(err.Error(), "operation not permitted") {
+			t.Skip("a network namespace is not allowed here: ", err)
+		}
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return false
+}
+
+func run(t *testing.T, command string) {
+	t.Helper()
+	args := strings.Fields(command)
+	if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", command, err, out)
+	}
+}
+
+// A host whose cable is cut: its connections stand, and nobody says that they are dead.
+func TestRow35HostVanishes(t *testing.T) {
+	t.Parallel()
+	row(t, 35)
+	if !inNamespace(t) {
+		return
+	}
+	const gone = "10.99.0.2:80"
+	self, _ := os.Executable()
+	cmd := exec.CommandContext(t.Context(), self)
+	cmd.Env = append(os.Environ(), envVanish+"="+gone)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	pid := cmd.Process.Pid
+	there := fmt.Sprintf("nsenter -t %d -n ", pid)
+	run(t, "ip link set lo up")
+	run(t, "ip link add v0 type veth peer name v1 address 02:00:00:00:00:02")
+	run(t, fmt.Sprintf("ip link set v1 netns %d", pid))
+	run(t, "ip addr add 10.99.0.1/24 dev v0")
+	run(t, "ip link set v0 up")
+	run(t, there+"ip addr add 10.99.0.2/24 dev v1")
+	run(t, there+"ip link set v1 up")
+	run(t, "ip neigh replace 10.99.0.2 lladdr 02:00:00:00:00:02 dev v0 nud permanent") // nobody says that it is unreachable
+	_, _ = stdin.Write([]byte("\n"))
+	await(t, "the server over there", func() bool {
+		c, err := net.DialTimeout("tcp", gone, time.Second)
+		if err != nil {
+			return false
+		}
+		return c.Close() == nil
+	})
+	for _, h2 := range []bool{false, true} {
+		t.Run(fmt.Sprint("HTTP/2 ", h2), func(t *testing.T) { vanish(t, gone, h2, there) })
+	}
+}
+
+func vanish(t *testing.T, gone string, h2 bool, there string) {
+	t.Helper()
+	base := &http.Transport{}
+	if h2 {
+		base.Protocols = &http.Protocols{}
+		base.Protocols.SetUnencryptedHTTP2(true)
+	}
+	s := newServer(t)
+	var e eye
+	// No attempt_timeout: it is the connection that must find out.
+	web := webOf(t, static(t, policy.Default(), []string{s.addr, gone}, e.option()), httpclient.WithTransport(base))
+	tr := driveBy(t, 20, func(ctx context.Context) outcome { return call(ctx, web, http.MethodGet, "http://pay/") })
+	tr.until("both are called", func(all []outcome) bool { return len(all) > 20 && all[len(all)-1].instance == gone })
+	run(t, there+"ip addr del 10.99.0.2/24 dev v1")
+	start := time.Now()
+	tr.until("a call that was caught is over", func([]outcome) bool { return caught(&e, gone) > 0 })
+	over := time.Since(start)
+	tr.more(20)
+	all := tr.stop()
+	slowest := all.quantile(1)
+	run(t, there+"ip addr add 10.99.0.2/24 dev v1")
+	for _, o := range all { // over HTTP/2 all calls in flight share the one connection, and fail at one moment
+		if !o.ok() && onehop.ReasonOf(o.err) != onehop.ReasonBudget {
+			t.Errorf("%s: %v", o.id, o.err)
+		}
+	}
+	figure(t, "vanished, HTTP/2 %v: noticed after %s, the slowest call took %s, %d of %d calls beyond the budget",
+		h2, over.Round(time.Millisecond), slowest.Round(time.Millisecond), all.failed(), len(all))
+	if slowest > 15*time.Second {
+		t.Errorf("a call waited %s; want 15 s", slowest)
+	}
+}
+
+// caught is the attempts at an endpoint that did not go well.
+func caught(e *eye, addr string) (n int) {
+	e.look(func() {
+		for _, a := range e.attempts {
+			if a.Endpoint.Addr == addr && a.Outcome != onehop.OutcomeOK {
+				n++
+			}
+		}
+	})
+	return n
+}
