@@ -14,8 +14,7 @@ type order struct {
 	below           bool // low must stay below high; and 0 is no limit for either
 }
 
-// orders are those within s.
-func (s *Settings) orders() []order {
+func settingsOrders(s *Settings) []order {
 	b := &s.Retry.Backoff
 	return []order{
 		{"attempt_timeout", "timeout", &s.AttemptTimeout, &s.Timeout, true},
@@ -23,8 +22,7 @@ func (s *Settings) orders() []order {
 	}
 }
 
-// orders are those within c.
-func (c *CircuitBreaker) orders() []order {
+func breakerOrders(c *CircuitBreaker) []order {
 	return []order{{"circuit_breaker.open_for", "circuit_breaker.max_open_for", &c.OpenFor, &c.MaxOpenFor, false}}
 }
 
@@ -95,7 +93,7 @@ func first(nodes ...*yaml.Node) *yaml.Node {
 
 // settleSettings settles s, and warns of attempts that do not fit where that alone is left to say.
 func (d *decoder) settleSettings(at string, s *Settings) {
-	if !d.settle(at, s.orders()) {
+	if !d.settle(at, settingsOrders(s)) {
 		d.warnTight(at, *s)
 	}
 }

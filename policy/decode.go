@@ -68,7 +68,7 @@ func newDecoder() *decoder {
 // decode reads root over base into p and judges the result.
 func (d *decoder) decode(root *yaml.Node, base Policy, p *Policy) {
 	document.read(d, root, "", p)
-	d.settle("", p.CircuitBreaker.orders())
+	d.settle("", breakerOrders(&p.CircuitBreaker))
 	d.settleSettings("", &p.Settings)
 	if n := d.set["routes"]; n != nil {
 		d.readRoutes(n, p)

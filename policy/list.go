@@ -16,9 +16,9 @@ type list[T any] struct {
 }
 
 // many is the shape of a list.
-func many[T any](l list[T]) typed[*[]T] { return typed[*[]T]{l} }
+func many[T any](l list[T]) typed[*[]T] { return typed[*[]T]{&l} }
 
-func (l list[T]) read(d *decoder, n *yaml.Node, path string, place any) {
+func (l *list[T]) read(d *decoder, n *yaml.Node, path string, place any) {
 	if !d.wantList(n, path, l.some, l.most) {
 		return
 	}
@@ -36,12 +36,12 @@ func (l list[T]) read(d *decoder, n *yaml.Node, path string, place any) {
 	}
 	if whole {
 		d.set[path] = n
-		*place.(*[]T) = out
+		*as[*[]T](place) = out
 	}
 }
 
-func (l list[T]) check(place any, path string, r report) {
-	v := *place.(*[]T)
+func (l *list[T]) check(place any, path string, r report) {
+	v := *as[*[]T](place)
 	if len(v) > l.most {
 		r(path, tooMany(len(v), l.most))
 		return
@@ -51,8 +51,8 @@ func (l list[T]) check(place any, path string, r report) {
 	}
 }
 
-func (l list[T]) write(place any) any {
-	v := *place.(*[]T)
+func (l *list[T]) write(place any) any {
+	v := *as[*[]T](place)
 	if len(v) == 0 && l.some {
 		return nil
 	}
@@ -63,7 +63,7 @@ func (l list[T]) write(place any) any {
 	return out
 }
 
-func (l list[T]) schema() members {
+func (l *list[T]) schema() members {
 	out := members{{"type", "array"}, {"maxItems", l.most}, {"items", l.item.schema()}}
 	if l.some {
 		out = append(out, member{"minItems", 1})

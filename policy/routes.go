@@ -21,7 +21,7 @@ func (routes) read(d *decoder, n *yaml.Node, path string, _ any) {
 }
 
 func (routes) check(place any, path string, r report) {
-	rs := *place.(*[]Route)
+	rs := *as[*[]Route](place)
 	if len(rs) > maxRoutes {
 		r(path, tooMany(len(rs), maxRoutes))
 		return
@@ -42,7 +42,7 @@ func (routes) check(place any, path string, r report) {
 }
 
 func (routes) write(place any) any {
-	rs := *place.(*[]Route)
+	rs := *as[*[]Route](place)
 	out := make([]any, len(rs))
 	for i := range rs {
 		out[i] = route.write(&rs[i])
@@ -108,7 +108,7 @@ func (d *decoder) inherit(base Policy, p *Policy) {
 			continue
 		}
 		r.Settings = r.over(p.Settings)
-		for _, o := range r.orders() {
+		for _, o := range settingsOrders(&r.Settings) {
 			d.clamp(index("routes", i), o, first(d.set[o.low], d.set[o.high]))
 		}
 	}
@@ -123,7 +123,7 @@ func (r Route) over(s Settings) Settings {
 
 // kept returns s with its orders kept.
 func kept(s Settings) Settings {
-	for _, o := range s.orders() {
+	for _, o := range settingsOrders(&s) {
 		o.keep()
 	}
 	return s

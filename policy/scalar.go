@@ -44,7 +44,7 @@ func (s scalar[T]) read(d *decoder, n *yaml.Node, path string, place any) {
 		return
 	}
 	d.set[path] = n
-	*place.(*T) = v
+	*as[*T](place) = v
 }
 
 // wantSingle refuses what is no single value.
@@ -61,12 +61,12 @@ func (d *decoder) wantSingle(n *yaml.Node, path, want string) bool {
 }
 
 func (s scalar[T]) check(place any, path string, r report) {
-	if message := s.kind.wrong(*place.(*T)); message != "" {
+	if message := s.kind.wrong(*as[*T](place)); message != "" {
 		r(path, message)
 	}
 }
 
-func (s scalar[T]) write(place any) any { return s.kind.print(*place.(*T)) }
+func (s scalar[T]) write(place any) any { return s.kind.print(*as[*T](place)) }
 
 func (s scalar[T]) schema() members { return s.kind.schema() }
 
@@ -140,7 +140,7 @@ type optionalText struct{ shape }
 func optional(k textKind) typed[*string] { return typed[*string]{optionalText{single(k).shape}} }
 
 func (o optionalText) check(place any, path string, r report) {
-	if *place.(*string) != "" {
+	if *as[*string](place) != "" {
 		o.shape.check(place, path, r)
 	}
 }

@@ -26,6 +26,9 @@ type shape interface {
 // or each would be compiled once more for each type.
 type typed[P any] struct{ shape shape }
 
+// as is a place by its type. typed has compared it: only a mistake in the use of lift could end here.
+func as[P any](place any) P { return place.(P) } //nolint:forcetypeassert // Validate walks the whole table: no test would pass
+
 // report takes one thing that is wrong with a Policy.
 type report func(path, message string)
 
@@ -40,15 +43,17 @@ type field struct {
 // at makes a field that of finds in an O. Inlined, each line of the table would bring its own copy of it.
 //
 //go:noinline
-func at[O, P any](name, about string, of func(O) P, s typed[P]) field {
-	return field{name: name, about: about, of: func(o any) any { return of(o.(O)) }, shape: s.shape}
+func at[O, P any](name, about string, of func(O) P, s typed[P]) *field {
+	return &field{name: name, about: about, of: func(o any) any { return of(as[O](o)) }, shape: s.shape}
 }
 
 // lift moves fields of a P into an object that holds it.
-func lift[O, P any](of func(O) P, fields []field) []field {
-	out := slices.Clone(fields)
+func lift[O, P any](of func(O) P, fields []*field) []*field {
+	out := make([]*field, len(fields))
 	for i, f := range fields {
-		out[i].of = func(o any) any { return f.of(of(o.(O))) }
+		lifted := *f
+		lifted.of = func(o any) any { return f.of(of(as[O](o))) }
+		out[i] = &lifted
 	}
 	return out
 }
@@ -56,7 +61,7 @@ func lift[O, P any](of func(O) P, fields []field) []field {
 // object is a mapping of known fields. Unknown ones warn, since fleets are never of one version. Without a value (null)
 // it changes nothing, unless something must stand in it.
 type object struct {
-	fields    []field
+	fields    []*field
 	required  []string // must be there, so null is no object
 	some      bool     // something must be there, so null is no object
 	elsewhere []string // known, but never here: refused, where the unknown is only warned of
@@ -64,9 +69,9 @@ type object struct {
 }
 
 // fields is an object of them, and nothing else to say.
-func fields[P any](list ...field) typed[P] { return typed[P]{object{fields: list}} }
+func fields[P any](list ...*field) typed[P] { return typed[P]{&object{fields: list}} }
 
-func (o object) read(d *decoder, n *yaml.Node, path string, place any) {
+func (o *object) read(d *decoder, n *yaml.Node, path string, place any) {
 	empty := isNull(n)
 	switch {
 	case empty && !o.some && len(o.required) == 0:
@@ -86,7 +91,7 @@ func (o object) read(d *decoder, n *yaml.Node, path string, place any) {
 }
 
 // readOthers judges the keys of n that are no fields.
-func (o object) readOthers(d *decoder, n *yaml.Node, path string) {
+func (o *object) readOthers(d *decoder, n *yaml.Node, path string) {
 	names := o.names()
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key := n.Content[i]
@@ -101,13 +106,13 @@ func (o object) readOthers(d *decoder, n *yaml.Node, path string) {
 	}
 }
 
-func (o object) check(place any, path string, r report) {
+func (o *object) check(place any, path string, r report) {
 	for _, f := range o.fields {
 		f.shape.check(f.of(place), join(path, f.name), r)
 	}
 }
 
-func (o object) write(place any) any {
+func (o *object) write(place any) any {
 	var out members
 	for _, f := range o.fields {
 		if value := f.shape.write(f.of(place)); value != nil {
@@ -117,7 +122,7 @@ func (o object) write(place any) any {
 	return out
 }
 
-func (o object) schema() members {
+func (o *object) schema() members {
 	var properties members
 	for _, f := range o.fields {
 		properties = append(properties, member{f.name, append(members{{"description", f.about}}, f.shape.schema()...)})
@@ -138,7 +143,7 @@ func (o object) schema() members {
 }
 
 // names are those of the fields.
-func (o object) names() []string {
+func (o *object) names() []string {
 	names := make([]string, len(o.fields))
 	for i, f := range o.fields {
 		names[i] = f.name
@@ -147,10 +152,10 @@ func (o object) names() []string {
 }
 
 // candidates are the fields that a misspelt one may stand for: these, and those below them.
-func (o object) candidates() []string {
+func (o *object) candidates() []string {
 	out := o.names()
 	for _, f := range o.fields {
-		if below, ok := f.shape.(object); ok {
+		if below, ok := f.shape.(*object); ok {
 			for _, name := range below.names() {
 				out = append(out, f.name+"."+name)
 			}

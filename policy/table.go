@@ -10,19 +10,19 @@ import (
 
 // document is the whole of it. routes come last: a route starts from the Settings that the fields before it result in.
 var document = object{fields: slices.Concat(
-	[]field{
+	[]*field{
 		at("mode", "Whether decisions are acted on. observe: decide, count and show, do not act. bypass: discovery and balancing only.",
 			func(p *Policy) *Mode { return &p.Mode }, word(Enforce, Observe, Bypass)),
 	},
 	lift(func(p *Policy) *Settings { return &p.Settings }, times),
-	[]field{
+	[]*field{
 		at("connect_timeout", "Limit of a dial and its TLS handshake. 0: none.",
 			func(p *Policy) *time.Duration { return &p.ConnectTimeout }, duration(orNone)),
 		at("retry", "Which failures are retried, how often and with which pauses.",
 			func(p *Policy) *Policy { return p }, upstreamRetry),
 	},
 	lift(func(p *Policy) *Settings { return &p.Settings }, hedgeAndLimits),
-	[]field{
+	[]*field{
 		at("circuit_breaker", "When an endpoint that does worse than its peers is avoided, and for how long.",
 			func(p *Policy) *CircuitBreaker { return &p.CircuitBreaker }, circuitBreaker),
 		at("overload", "The brake: no limit until most answers say overload.",
@@ -37,9 +37,9 @@ var document = object{fields: slices.Concat(
 )}
 
 // upstreamRetry is retry at the top of the document: that of a route, and the budget.
-var upstreamRetry = typed[*Policy]{object{fields: slices.Concat(
+var upstreamRetry = typed[*Policy]{&object{fields: slices.Concat(
 	lift(func(p *Policy) *Retry { return &p.Retry }, retry),
-	[]field{
+	[]*field{
 		at("budget", "Bounds the retries of the upstream to a share of its successes.",
 			func(p *Policy) *Budget { return &p.Budget }, fields[*Budget](
 				at("ratio", "Retries earned by a success.", func(b *Budget) *float64 { return &b.Ratio }, number(0, 0.2)),
@@ -49,7 +49,7 @@ var upstreamRetry = typed[*Policy]{object{fields: slices.Concat(
 )}}
 
 // times, retry and hedgeAndLimits are the Settings, which a route may change.
-var times = []field{
+var times = []*field{
 	at("timeout", "Limit of a call, attempts, backoff and hedges included, to response headers (HTTP) or status (unary gRPC). 0: the caller's own deadline only.",
 		func(s *Settings) *time.Duration { return &s.Timeout }, duration(orNone)),
 	at("attempt_timeout", "Limit of one attempt, below timeout. 0: none.",
@@ -58,7 +58,7 @@ var times = []field{
 		func(s *Settings) *time.Duration { return &s.IdleTimeout }, duration(orNone)),
 }
 
-var retry = []field{
+var retry = []*field{
 	at("max_attempts", "The first try included; hedges count. 1: no retries.",
 		func(r *Retry) *int { return &r.MaxAttempts }, integer(1, 5)),
 	at("when", "Failures that are retried: unavailable (502, 503, 504, UNAVAILABLE), reset, attempt_timeout, server_error (500, INTERNAL, "+
@@ -73,7 +73,7 @@ var retry = []field{
 		)),
 }
 
-var hedgeAndLimits = []field{
+var hedgeAndLimits = []*field{
 	at("hedge", "At most so much extra load by second attempts beside slow first ones, for idempotent calls. 0%: off.",
 		func(s *Settings) *float64 { return &s.Hedge }, percent(5)),
 	at("limits", "Limits of this process toward the upstream.",
@@ -119,7 +119,7 @@ var route = object{
 	required:  []string{"name", "match"},
 	elsewhere: []string{"mode", "connect_timeout", "circuit_breaker", "overload", "load_balancing", "failover", "routes"},
 	fields: slices.Concat(
-		[]field{
+		[]*field{
 			at("name", "The label of the route in metrics, errors and the page; unique.",
 				func(r *Route) *string { return &r.Name }, single(routeName)),
 			at("match", "Which calls: all that is set must hold.",
@@ -128,16 +128,16 @@ var route = object{
 				func(r *Route) *bool { return &r.Idempotent }, boolean()),
 		},
 		lift(func(r *Route) *Settings { return &r.Settings }, times),
-		[]field{
+		[]*field{
 			at("retry", "Which failures are retried, how often and with which pauses. The budget is the upstream's.",
-				func(r *Route) *Retry { return &r.Retry }, typed[*Retry]{object{fields: retry, elsewhere: []string{"budget"}}}),
+				func(r *Route) *Retry { return &r.Retry }, typed[*Retry]{&object{fields: retry, elsewhere: []string{"budget"}}}),
 		},
 		lift(func(r *Route) *Settings { return &r.Settings }, hedgeAndLimits),
 	),
 }
 
 // match of a route. Without one of its conditions it means more, so it is whole or of no use.
-var match = typed[*Match]{object{whole: true, some: true, fields: []field{
+var match = typed[*Match]{&object{whole: true, some: true, fields: []*field{
 	at("methods", "HTTP methods, or names given in code by onehop.Method.",
 		func(m *Match) *[]string { return &m.Methods }, many(list[string]{item: method, some: true, most: 16})),
 	at("path_prefix", "Beginning of the escaped path, up to a segment's border.",

@@ -12,16 +12,16 @@ func (p Policy) Validate() error {
 }
 
 // check reports what is wrong with p.
-func (p *Policy) check(r report) {
-	document.check(p, "", r)
-	upstream := p.Settings.orders()
-	for _, o := range slices.Concat(p.CircuitBreaker.orders(), upstream) {
+func (p Policy) check(r report) {
+	document.check(&p, "", r)
+	upstream := settingsOrders(&p.Settings)
+	for _, o := range slices.Concat(breakerOrders(&p.CircuitBreaker), upstream) {
 		if message := o.broken(); message != "" {
 			r(o.low, message)
 		}
 	}
 	for i := range p.Routes {
-		for j, o := range p.Routes[i].orders() {
+		for j, o := range settingsOrders(&p.Routes[i].Settings) {
 			message := o.broken()
 			if message != "" && message != upstream[j].broken() { // what a route inherits is told once
 				r(join(index("routes", i), o.low), message)
