@@ -142,6 +142,7 @@ func (b *loadBalancer) tell(up *engine.Upstream, children []endpointsharding.Chi
 			if err := connectionError(c.State); errors.Unwrap(err) != nil {
 				up.Set().Unreachable(now, e, err, redial(e.Addr()))
 			}
+		default: // idle, connecting: nothing is known yet
 		}
 	}
 	b.states = next

@@ -20,7 +20,8 @@ import (
 
 // trailersOnly is the end of an attempt by a trailers-only answer, the only one that gRFC A6 lets be followed by another.
 func trailersOnly(more ...string) balancer.DoneInfo {
-	return balancer.DoneInfo{BytesSent: true, BytesReceived: true, Trailer: metadata.Join(metadata.Pairs(more...), metadata.Pairs("content-type", "application/grpc"))}
+	trailer := metadata.Join(metadata.Pairs(more...), metadata.Pairs("content-type", "application/grpc"))
+	return balancer.DoneInfo{BytesSent: true, BytesReceived: true, Trailer: trailer}
 }
 
 func TestClassify(t *testing.T) {
@@ -33,36 +34,47 @@ func TestClassify(t *testing.T) {
 	full := fmt.Errorf("transport: %w", &net.OpError{Op: "dial", Err: os.NewSyscallError("socket", syscall.EMFILE)})
 	slow := fmt.Errorf("transport: %w", &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded})
 	const sorry = engine.ServerError
+	unavailable := func(trailer ...string) facts { return answer(codes.Unavailable, trailersOnly(trailer...)) }
+	failed := engine.Result{Outcome: health.Failed, Answer: true, Kind: engine.Unavailable}
+	stopped, paused := failed, failed
+	stopped.Stop, paused.Pause = true, 30*time.Millisecond
+	unsent := engine.Result{Outcome: health.Ignored, Unsent: true, Kind: engine.Unavailable}
+	own := engine.Result{Outcome: health.Ignored, Answer: true, Stop: true} // the caller's own fault
 	for name, c := range map[string]struct {
 		facts facts
 		want  engine.Result
 	}{
-		"UNAVAILABLE":                      {answer(codes.Unavailable, trailersOnly()), engine.Result{Outcome: health.Failed, Answer: true, Kind: engine.Unavailable}},
-		"INTERNAL":                         {answer(codes.Internal, trailersOnly()), engine.Result{Outcome: health.Failed, Answer: true, Kind: sorry}},
-		"UNKNOWN":                          {answer(codes.Unknown, trailersOnly()), engine.Result{Outcome: health.Failed, Answer: true, Kind: sorry}},
-		"DATA_LOSS":                        {answer(codes.DataLoss, trailersOnly()), engine.Result{Outcome: health.Failed, Answer: true, Kind: sorry}},
-		"RESOURCE_EXHAUSTED":               {answer(codes.ResourceExhausted, trailersOnly()), engine.Result{Outcome: health.Pushback, Answer: true}},
-		"an application's code":            {answer(codes.NotFound, trailersOnly()), engine.Result{Outcome: health.OK, Answer: true}},
-		"DEADLINE_EXCEEDED of the server":  {answer(codes.DeadlineExceeded, trailersOnly()), engine.Result{Outcome: health.OK, Answer: true}},
-		"after headers: committed":         {answer(codes.Unavailable, committed), engine.Result{Outcome: health.Failed, Answer: true, Kind: engine.Unavailable, Stop: true}},
-		"connection broken before answer":  {answer(codes.Unavailable, broken), engine.Result{Outcome: health.Failed, Kind: engine.Unavailable | engine.Reset}},
-		"stream reset before answer":       {answer(codes.Internal, broken), engine.Result{Outcome: health.Failed, Kind: sorry | engine.Reset}},
-		"message too large for this side":  {answer(codes.ResourceExhausted, broken), engine.Result{Outcome: health.Ignored, Answer: true, Stop: true}},
-		"pushback of 30 ms":                {answer(codes.Unavailable, trailersOnly("grpc-retry-pushback-ms", "30")), engine.Result{Outcome: health.Failed, Answer: true, Kind: engine.Unavailable, Pause: 30 * time.Millisecond}},
-		"pushback of 0":                    {answer(codes.Unavailable, trailersOnly("grpc-retry-pushback-ms", "0")), engine.Result{Outcome: health.Failed, Answer: true, Kind: engine.Unavailable}},
-		"negative pushback: never":         {answer(codes.Unavailable, trailersOnly("grpc-retry-pushback-ms", "-1")), engine.Result{Outcome: health.Failed, Answer: true, Kind: engine.Unavailable, Stop: true}},
-		"unreadable pushback: never":       {answer(codes.Unavailable, trailersOnly("grpc-retry-pushback-ms", "soon")), engine.Result{Outcome: health.Failed, Answer: true, Kind: engine.Unavailable, Stop: true}},
-		"two pushbacks: never":             {answer(codes.Unavailable, trailersOnly("grpc-retry-pushback-ms", "1", "grpc-retry-pushback-ms", "2")), engine.Result{Outcome: health.Failed, Answer: true, Kind: engine.Unavailable, Stop: true}},
-		"Envoy's rate limit: never":        {answer(codes.Unavailable, trailersOnly("x-envoy-ratelimited", "true")), engine.Result{Outcome: health.Failed, Answer: true, Kind: engine.Unavailable, Stop: true}},
-		"connection refused":               {facts{picked: true, refused: refused}, engine.Result{Outcome: health.Refused, Unsent: true, Kind: engine.Unavailable}},
-		"dial timed out":                   {facts{picked: true, refused: slow}, engine.Result{Outcome: health.Failed, Unsent: true, Kind: engine.Unavailable}},
-		"out of file descriptors":          {facts{picked: true, refused: full}, engine.Result{Outcome: health.Ignored, Unsent: true, Kind: engine.Unavailable}},
-		"never sent":                       {facts{picked: true, err: status.Error(codes.Unavailable, "")}, engine.Result{Outcome: health.Ignored, Unsent: true, Kind: engine.Unavailable}},
-		"credentials of this side":         {facts{picked: true, err: status.Error(codes.Unauthenticated, "")}, engine.Result{Outcome: health.Ignored, Answer: true, Stop: true}},
-		"bad metadata":                     {facts{err: status.Error(codes.Internal, "")}, engine.Result{Outcome: health.Ignored, Answer: true, Stop: true}},
-		"a request that cannot be encoded": {facts{picked: true, sent: true, local: true, err: status.Error(codes.Internal, ""), info: broken}, engine.Result{Outcome: health.Ignored, Answer: true, Stop: true}},
-		"the cap, after a refused stream":  {facts{picked: true, sent: true, capped: true, err: status.Error(codes.Unavailable, ""), info: broken}, engine.Result{Outcome: health.Failed, Kind: engine.Unavailable | engine.Reset, Stop: true}},
-		"the cap, before anything":         {facts{capped: true, err: status.Error(codes.Unavailable, "")}, engine.Result{Outcome: health.Ignored, Answer: true, Stop: true}},
+		"UNAVAILABLE":                     {unavailable(), failed},
+		"INTERNAL":                        {answer(codes.Internal, trailersOnly()), engine.Result{Outcome: health.Failed, Answer: true, Kind: sorry}},
+		"UNKNOWN":                         {answer(codes.Unknown, trailersOnly()), engine.Result{Outcome: health.Failed, Answer: true, Kind: sorry}},
+		"DATA_LOSS":                       {answer(codes.DataLoss, trailersOnly()), engine.Result{Outcome: health.Failed, Answer: true, Kind: sorry}},
+		"RESOURCE_EXHAUSTED":              {answer(codes.ResourceExhausted, trailersOnly()), engine.Result{Outcome: health.Pushback, Answer: true}},
+		"an application's code":           {answer(codes.NotFound, trailersOnly()), engine.Result{Outcome: health.OK, Answer: true}},
+		"DEADLINE_EXCEEDED of the server": {answer(codes.DeadlineExceeded, trailersOnly()), engine.Result{Outcome: health.OK, Answer: true}},
+		"after headers: committed":        {answer(codes.Unavailable, committed), stopped},
+		"connection broken before answer": {answer(codes.Unavailable, broken), engine.Result{Outcome: health.Failed, Kind: engine.Unavailable | engine.Reset}},
+		"stream reset before answer":      {answer(codes.Internal, broken), engine.Result{Outcome: health.Failed, Kind: sorry | engine.Reset}},
+		"message too large for this side": {answer(codes.ResourceExhausted, broken), own},
+		"pushback of 30 ms":               {unavailable("grpc-retry-pushback-ms", "30"), paused},
+		"pushback of 0":                   {unavailable("grpc-retry-pushback-ms", "0"), failed},
+		"negative pushback: never":        {unavailable("grpc-retry-pushback-ms", "-1"), stopped},
+		"unreadable pushback: never":      {unavailable("grpc-retry-pushback-ms", "soon"), stopped},
+		"two pushbacks: never":            {unavailable("grpc-retry-pushback-ms", "1", "grpc-retry-pushback-ms", "2"), stopped},
+		"Envoy's rate limit: never":       {unavailable("x-envoy-ratelimited", "true"), stopped},
+		"connection refused":              {facts{picked: true, refused: refused}, engine.Result{Outcome: health.Refused, Unsent: true, Kind: engine.Unavailable}},
+		"dial timed out":                  {facts{picked: true, refused: slow}, engine.Result{Outcome: health.Failed, Unsent: true, Kind: engine.Unavailable}},
+		"out of file descriptors":         {facts{picked: true, refused: full}, unsent},
+		"never sent":                      {facts{picked: true, err: status.Error(codes.Unavailable, "")}, unsent},
+		"credentials of this side":        {facts{picked: true, err: status.Error(codes.Unauthenticated, "")}, own},
+		"bad metadata":                    {facts{err: status.Error(codes.Internal, "")}, own},
+		"a request that cannot be encoded": {
+			facts{picked: true, sent: true, local: true, err: status.Error(codes.Internal, ""), info: broken}, own,
+		},
+		"the cap, after a refused stream": {
+			facts{picked: true, sent: true, capped: true, err: status.Error(codes.Unavailable, ""), info: broken},
+			engine.Result{Outcome: health.Failed, Kind: engine.Unavailable | engine.Reset, Stop: true},
+		},
+		"the cap, before anything": {facts{capped: true, err: status.Error(codes.Unavailable, "")}, own},
 	} {
 		got := classify(c.facts)
 		if c.facts.refused == nil {

@@ -9,7 +9,7 @@ import (
 
 // ignored says why parameters of mbobakov/grpc-consul-resolver, whose targets are accepted so that a migration is a
 // changed import, do nothing here.
-var ignored = map[string]string{
+var ignored = map[string]string{ //nolint:gosec // reasons, not credentials
 	"healthy":            "instances that Consul does not call healthy are never called while others can be",
 	"wait":               "consul.Agent has it",
 	"limit":              "policy load_balancing.subset bounds the connections",

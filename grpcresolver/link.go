@@ -2,6 +2,7 @@ package grpcresolver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -121,8 +122,11 @@ func checkAgent(hop any, target string) error {
 		return nil
 	}
 	u, err := url.Parse(target)
-	if err != nil || u.Host == "" {
-		return nil // ParseTarget has judged it
+	if err != nil {
+		return errors.New("the target is not a URL") // its text may hold a token
+	}
+	if u.Host == "" {
+		return nil
 	}
 	own := bridge.Agent(hop).Address
 	if own == "" {

@@ -141,8 +141,13 @@ func (t token) GetRequestMetadata(context.Context, ...string) (map[string]string
 }
 func (token) RequireTransportSecurity() bool { return false }
 
+type (
+	scenario func(ctx context.Context, conn *grpc.ClientConn, c pb.TestServiceClient, say func(...any))
+	dialFunc func(grpc.DialOption) (*grpc.ClientConn, error)
+)
+
 // scenarios are grpc's interop cases and the call options, each as a transcript of what a caller sees.
-var scenarios = map[string]func(ctx context.Context, conn *grpc.ClientConn, c pb.TestServiceClient, say func(...any)){
+var scenarios = map[string]scenario{
 	"empty_unary": func(ctx context.Context, _ *grpc.ClientConn, c pb.TestServiceClient, say func(...any)) {
 		_, err := c.EmptyCall(ctx, &pb.Empty{})
 		say(said(err))
@@ -240,7 +245,8 @@ var scenarios = map[string]func(ctx context.Context, conn *grpc.ClientConn, c pb
 		say(said(err))
 	},
 	"special_status_message": func(ctx context.Context, _ *grpc.ClientConn, c pb.TestServiceClient, say func(...any)) {
-		_, err := c.UnaryCall(ctx, &pb.SimpleRequest{ResponseStatus: &pb.EchoStatus{Code: 2, Message: "\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n"}})
+		const message = "\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n"
+		_, err := c.UnaryCall(ctx, &pb.SimpleRequest{ResponseStatus: &pb.EchoStatus{Code: 2, Message: message}})
 		say(said(err))
 	},
 	"unimplemented_method": func(ctx context.Context, conn *grpc.ClientConn, _ pb.TestServiceClient, say func(...any)) {
@@ -327,7 +333,7 @@ func (e *events) HandleRPC(_ context.Context, s stats.RPCStats) {
 	if end, ok := s.(*stats.End); ok {
 		text += " " + status.Code(end.Error).String()
 	}
-	if _, ok := s.(*stats.PickerUpdated); ok {
+	if _, ok := s.(*stats.DelayedPickComplete); ok {
 		return // of connecting, not of the call
 	}
 	e.add(text)
@@ -354,12 +360,13 @@ func TestParityWithPlainGRPC(t *testing.T) {
 	lis := startInterop(t)
 	hop, _ := hopTo(t, fast(), lis)
 	creds := grpc.WithTransportCredentials(insecure.NewCredentials())
+	newClient := func(o grpc.DialOption) (*grpc.ClientConn, error) { return NewClient(hop, "inventory", creds, o) }
 	ways := map[string]struct {
-		conn func(grpc.DialOption) (*grpc.ClientConn, error)
+		conn dialFunc
 		opts []onehop.CallOption
 	}{
-		"NewClient":             {func(o grpc.DialOption) (*grpc.ClientConn, error) { return NewClient(hop, "inventory", creds, o) }, nil},
-		"NewClient, idempotent": {func(o grpc.DialOption) (*grpc.ClientConn, error) { return NewClient(hop, "inventory", creds, o) }, []onehop.CallOption{onehop.Idempotent()}},
+		"NewClient":             {newClient, nil},
+		"NewClient, idempotent": {newClient, []onehop.CallOption{onehop.Idempotent()}},
 		"DialOptions": {func(o grpc.DialOption) (*grpc.ClientConn, error) {
 			return grpc.NewClient("consul:///inventory", append([]grpc.DialOption{creds, o}, DialOptions(hop)...)...)
 		}, nil},
@@ -367,7 +374,8 @@ func TestParityWithPlainGRPC(t *testing.T) {
 			return grpc.NewClient("consul:///inventory", creds, o, grpc.WithResolvers(NewBuilder(hop)))
 		}, nil},
 		"other scheme, as it is": {func(o grpc.DialOption) (*grpc.ClientConn, error) {
-			return grpc.NewClient("passthrough:///"+lis, append([]grpc.DialOption{creds, o, grpc.WithAuthority("inventory")}, DialOptions(hop)...)...)
+			opts := []grpc.DialOption{creds, o, grpc.WithAuthority("inventory")}
+			return grpc.NewClient("passthrough:///"+lis, append(opts, DialOptions(hop)...)...)
 		}, nil},
 	}
 	plain := func(o grpc.DialOption) (*grpc.ClientConn, error) {
@@ -389,7 +397,8 @@ func TestParityWithPlainGRPC(t *testing.T) {
 	}
 }
 
-func transcript(t *testing.T, dial func(grpc.DialOption) (*grpc.ClientConn, error), opts []onehop.CallOption, run func(context.Context, *grpc.ClientConn, pb.TestServiceClient, func(...any))) (lines, seen string) {
+// transcript plays a scenario over a ClientConn of its own: what the caller said it saw, and what a stats handler did.
+func transcript(t *testing.T, dial dialFunc, opts []onehop.CallOption, run scenario) (lines, seen string) {
 	t.Helper()
 	var e events
 	conn, err := dial(grpc.WithStatsHandler(&e))

@@ -2,6 +2,7 @@ package grpcresolver
 
 import (
 	"encoding/json"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -106,9 +107,9 @@ func compareNames(a, b nativeName) int {
 
 // named is every method there is something to say of.
 func named(p policy.Policy, linked map[nativeName]method) map[nativeName]method {
-	all := map[nativeName]method{}
-	for name, m := range linked {
-		all[name] = m
+	all := maps.Clone(linked)
+	if all == nil {
+		all = map[nativeName]method{}
 	}
 	for _, r := range p.Routes {
 		service, method, ok := strings.Cut(r.Match.GRPC, "/")

@@ -3,6 +3,7 @@ package grpcresolver
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -66,7 +67,8 @@ func TestServiceConfigOfPolicy(t *testing.T) {
 					}),
 				}
 			},
-			lb + `,"methodConfig":[{"name":[{"service":"b.T"}],"retryPolicy":{"maxAttempts":3,"initialBackoff":"0.025s","maxBackoff":"1s","backoffMultiplier":2,"retryableStatusCodes":["ABORTED"]}},{"name":[{"service":"b.T","method":"M"}]}],` + throttle,
+			lb + `,"methodConfig":[{"name":[{"service":"b.T"}],` + strings.ReplaceAll(retry, "UNAVAILABLE", "ABORTED") +
+				`,{"name":[{"service":"b.T","method":"M"}]}],` + throttle,
 		},
 		"nothing is said of methods not idempotent": {
 			func(p *policy.Policy) {

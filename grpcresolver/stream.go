@@ -2,6 +2,7 @@ package grpcresolver
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 
@@ -51,7 +52,9 @@ type streamCall struct {
 }
 
 // stream is the innermost interceptor.
-func (l *link) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+func (l *link) stream(
+	ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption,
+) (grpc.ClientStream, error) {
 	found := l.upstream(cc.Target())
 	switch {
 	case found.err != nil:
@@ -166,7 +169,7 @@ func (c *streamCall) SendMsg(m any) error {
 			return io.EOF // RecvMsg has the reason
 		}
 		err := s.SendMsg(m) // without the lock: flow control may hold it, and the first answer must not wait for it
-		if over || c.direct || err != nil && err != io.EOF {
+		if over || c.direct || err != nil && !errors.Is(err, io.EOF) {
 			c.cannotSend(err)
 			return err
 		}
@@ -178,7 +181,7 @@ func (c *streamCall) SendMsg(m any) error {
 
 // cannotSend notes a message that grpc-go refused: the stream is over, and would be on any endpoint.
 func (c *streamCall) cannotSend(err error) {
-	if err == nil || err == io.EOF {
+	if err == nil || errors.Is(err, io.EOF) {
 		return
 	}
 	c.mu.Lock()
@@ -297,7 +300,7 @@ func (t *streamTry) Send(ctx context.Context) engine.Result {
 // ended is how a stream without headers ended; nil: well. Only RecvMsg tells: what grpc-go says elsewhere is nothing where a
 // send noticed the end first. There is no message that could be decoded.
 func ended(s grpc.ClientStream) error {
-	if err := s.RecvMsg(&emptypb.Empty{}); err != io.EOF {
+	if err := s.RecvMsg(&emptypb.Empty{}); !errors.Is(err, io.EOF) {
 		return err
 	}
 	return nil
@@ -311,7 +314,7 @@ func (t *streamTry) listen(ctx context.Context) engine.Result {
 	case <-ctx.Done():
 		err = status.FromContextError(ctx.Err()).Err()
 	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = nil
 	}
 	return t.result(ctx, err)

@@ -76,8 +76,7 @@ func TestNotIdempotentIsExecutedOnce(t *testing.T) {
 	if status.Code(err) != codes.Unavailable || status.Convert(err).Message() != "not now" {
 		t.Errorf("got %v, want the server's own status", err)
 	}
-	var e *onehop.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*onehop.Error](err); ok {
 		t.Errorf("a server's status came as %v", e)
 	}
 	if l.of("once") != 1 {

@@ -1,5 +1,5 @@
-// Package register, imported for its side effect, registers scheme consul with the environment's settings, for code that
-// knows only grpc.NewClient:
+// Package register registers scheme consul with the environment's settings when it is imported, for code that knows only
+// grpc.NewClient:
 //
 //	import _ "github.com/onehop-go/onehop/grpcresolver/register"
 //
