@@ -45,11 +45,12 @@ func checkService(name string) error {
 
 // baseOf is the layer under the documents.
 func baseOf(p *Policy) (Policy, error) {
-	if p == nil {
-		return Default(), nil
+	base := Default()
+	if p != nil {
+		if err := p.Validate(); err != nil {
+			return base, fmt.Errorf("policy: the base in code: %w", err)
+		}
+		base = *p
 	}
-	if err := p.Validate(); err != nil {
-		return Default(), fmt.Errorf("policy: the base in code: %w", err)
-	}
-	return *p, nil
+	return base, nil
 }
