@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"slices"
+	"syscall"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -39,13 +41,23 @@ func overHTTP2() *http.Transport {
 }
 
 // idempotent tells onehop what Connect knows of a procedure: Connect and gRPC calls are POSTs, which HTTP by itself does
-// not allow to repeat.
+// not allow to repeat. And it repeats what httpclient cannot: that hands over a response when its headers are there, but
+// a unary call also needs the body.
 type idempotent struct{}
 
 func (idempotent) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {
-		return next(known(ctx, r.Spec()), r)
+		response, err := next(known(ctx, r.Spec()), r)
+		if broken(err) && r.Spec().IdempotencyLevel != connect.IdempotencyUnknown {
+			response, err = next(known(ctx, r.Spec()), r)
+		}
+		return response, err
 	}
+}
+
+// broken says that the connection broke under a response. With an error of onehop there was none, and it has tried enough.
+func broken(err error) bool {
+	return onehop.ReasonOf(err) == "" && (errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET))
 }
 
 func (idempotent) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {

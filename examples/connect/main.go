@@ -30,11 +30,11 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	switch {
-	case len(args) == 2 && args[0] == "serve":
-		return serve(ctx, args[1])
+	switch addrs := args[min(1, len(args)):]; {
+	case len(addrs) == 1 && args[0] == "serve":
+		return serve(ctx, addrs[0])
 	case len(args) > 0 && args[0] == "call":
-		return call(ctx, args[1:], out)
+		return call(ctx, addrs, out)
 	}
 	return errors.New("usage: connect serve ADDRESS | connect call [ADDRESS...]")
 }

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"slices"
@@ -154,6 +158,45 @@ func TestCallsSurviveTheKillOfAServer(t *testing.T) {
 			})
 		}
 	}
+}
+
+// The first answer is cut off after its headers, as by a kill at that moment.
+func TestAUnaryCallSurvivesACutInItsAnswer(t *testing.T) {
+	for _, p := range protocols {
+		t.Run(p.name, func(t *testing.T) {
+			addr, requests := startCuttingServer(t)
+			c := newClient(newHop(t, addr), p.options...)
+			if a, err := c.stock(t.Context(), "anvil"); err != nil || a.server != addr || requests.Load() != 2 {
+				t.Errorf("%v %v after %d requests, want an answer after 2", a, err, requests.Load())
+			}
+		})
+	}
+}
+
+func startCuttingServer(t *testing.T) (addr string, requests *atomic.Int32) {
+	t.Helper()
+	type connection struct{}
+	requests = new(atomic.Int32)
+	s := httptest.NewUnstartedServer(nil)
+	addr = s.Listener.Addr().String()
+	answers := handler(addr)
+	s.Config.Protocols = new(http.Protocols)
+	s.Config.Protocols.SetUnencryptedHTTP2(true)
+	s.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connection{}, c) }
+	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if requests.Add(1) > 1 {
+			answers.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", cmp.Or(r.Header.Get("Content-Type"), "application/proto")) // Connect's GET has none
+		_ = http.NewResponseController(w).Flush()                                                 // the headers
+		if c, ok := r.Context().Value(connection{}).(net.Conn); ok {
+			_ = c.Close()
+		}
+	})
+	s.Start()
+	t.Cleanup(s.Close)
+	return addr, requests
 }
 
 // newHop returns a Client for servers, each of which accepts connections.

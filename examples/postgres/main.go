@@ -41,7 +41,7 @@ func run(ctx context.Context, dsn string, out io.Writer) error {
 		return err
 	}
 	defer pool.Close()
-	instances, err := perInstance(hop, dsn)
+	instances, err := perInstance(hop, dsn) //nolint:contextcheck // discovery outlives the call that begins it
 	if err != nil {
 		return err
 	}

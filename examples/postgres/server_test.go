@@ -89,7 +89,7 @@ func account(t *testing.T) *syscall.SysProcAttr {
 // makeFolder makes one of the account's own: t.TempDir would lie in a folder that only root may enter.
 func (s *server) makeFolder(t *testing.T) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "onehop-postgres-")
+	dir, err := os.MkdirTemp("", "onehop-postgres-") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -138,7 +138,7 @@ func TestCommandsSurviveTheKillOfAServer(t *testing.T) {
 func answersOnce(t *testing.T, hop *onehop.Client, name, server string) bool {
 	t.Helper()
 	client := open(hop, name+":6379")
-	defer client.Close()
+	defer client.Close() //nolint:errcheck // its connections are done with
 	got, err := client.Get(t.Context(), key).Result()
 	if err != nil {
 		t.Errorf("a command failed: %v", err)

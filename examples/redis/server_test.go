@@ -76,7 +76,7 @@ func (s *server) start(t *testing.T) {
 	}
 	s.process = process
 	client := redis.NewClient(&redis.Options{Addr: s.addr})
-	defer client.Close()
+	defer client.Close() //nolint:errcheck // its connections are done with
 	consultest.Until(t, "Redis answers on "+s.addr, func() bool {
 		return client.Set(t.Context(), key, s.addr, 0).Err() == nil
 	})
