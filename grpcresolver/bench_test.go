@@ -3,6 +3,9 @@ package grpcresolver
 import (
 	"context"
 	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -120,4 +123,57 @@ func cpu() time.Duration {
 		return 0
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkParallel is the throughput end to end over TCP at 1, 16 and 64 callers.
+func BenchmarkParallel(b *testing.B) {
+	var addrs []string
+	for range 3 {
+		lis, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			b.Fatal(err)
+		}
+		s := grpc.NewServer()
+		pb.RegisterTestServiceServer(s, &server{ledger: &executions{}})
+		go func() { _ = s.Serve(lis) }()
+		b.Cleanup(s.Stop)
+		addrs = append(addrs, lis.Addr().String())
+	}
+	for _, callers := range []int{1, 16, 64} {
+		for _, way := range []string{"plain", "plain2", "onehop"} {
+			b.Run(way+"/"+strconv.Itoa(callers), func(b *testing.B) {
+				dial := plainConn
+				if way == "onehop" {
+					dial = onehopConn
+				}
+				client := pb.NewTestServiceClient(dial(b, addrs, grpc.EmptyDialOption{}))
+				parallel(b, client, callers, 1000)
+				b.ResetTimer()
+				start := cpu()
+				parallel(b, client, callers, b.N)
+				b.ReportMetric(float64(cpu()-start)/float64(b.N), "cpu-ns/op")
+			})
+		}
+	}
+}
+
+// parallel makes n calls by so many callers.
+func parallel(b *testing.B, client pb.TestServiceClient, callers, n int) {
+	b.Helper()
+	var wg sync.WaitGroup
+	var left atomic.Int64
+	left.Store(int64(n))
+	req := &pb.SimpleRequest{Payload: &pb.Payload{Body: make([]byte, 100)}}
+	for range callers {
+		wg.Go(func() {
+			for left.Add(-1) >= 0 {
+				ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
+				if _, err := client.UnaryCall(ctx, req); err != nil {
+					b.Error(err)
+				}
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
 }
