@@ -369,7 +369,9 @@ func TestRow11AnswerDripsForEver(t *testing.T) {
 	good := list("7", health("pay", addrs(servers)))
 	f := newFakeAgent(t, good)
 	var e eye
-	hop := newHop(t, onehop.WithConsul(f.agent()), onehop.WithPolicies(policy.Static{}), e.option())
+	agent := f.agent()
+	agent.Wait = time.Second // an answer has its wait and 10 s
+	hop := newHop(t, onehop.WithConsul(agent), onehop.WithPolicies(policy.Static{}), e.option())
 	web := webOf(t, hop)
 	tr := drive(t, web, "http://pay/", 50)
 	e.awaitListed(t, 2)
@@ -481,7 +483,7 @@ func TestRow59AgentRestartLosesAll(t *testing.T) {
 	row(t, 59)
 	a := consultest.Start(t, consultest.WithOwn())
 	servers := newServers(t, 3)
-	registered(t, a, "pay", servers)
+	atOnce(t, a, "pay", servers)
 	var e eye
 	tr := drive(t, webOf(t, consulHop(t, a, e.option())), "http://pay/", 50)
 	e.awaitListed(t, 3)
@@ -499,7 +501,7 @@ func TestRow59AgentRestartLosesAll(t *testing.T) {
 	}
 	gone := time.Now()
 	await(t, "time passes", func() bool { return time.Since(gone) > pause })
-	registered(t, a, "pay", servers)
+	atOnce(t, a, "pay", servers)
 	e.awaitListed(t, 3)
 	tr.more(100)
 	tr.stop().wantNoneFailed(t)
@@ -515,6 +517,21 @@ func TestRow59AgentRestartLosesAll(t *testing.T) {
 	if n := e.decided("drain"); n != 0 {
 		t.Errorf("%d endpoints were drained", n)
 	}
+}
+
+// atOnce registers servers in one transaction.
+func atOnce(t *testing.T, a *consultest.Agent, name string, servers []*server) {
+	t.Helper()
+	type m = map[string]any
+	var ops []m
+	for i, s := range servers {
+		node := fmt.Sprintf("%s-%d", name, i)
+		ops = append(ops,
+			m{"Node": m{"Verb": "set", "Node": m{"Node": node, "Address": "127.0.0.1"}}},
+			m{"Service": m{"Verb": "set", "Node": node, "Service": m{
+				"ID": name + "-" + node, "Service": name, "Address": "127.0.0.1", "Port": addrPort(s.addr)}}})
+	}
+	a.Do(t, http.MethodPut, "/v1/txn", ops)
 }
 
 func TestRow72ScaledToZeroAndBack(t *testing.T) {
@@ -623,7 +640,7 @@ func TestRow9ListShrinks(t *testing.T) {
 	tr.more(300)
 	load := float64(wire(servers[:2])-atStays) / float64(tr.count()-before) / .2
 	figure(t, "the survivors' load is %.2f x while the lost answer", load)
-	if load > 1.5 { // 1.25 of a long run; 300 draws spread
+	if load > 2.5 { // 5 if they were not held; 1.25 is for the long run, below
 		t.Errorf("the survivors' load is %.2f x", load)
 	}
 	for _, s := range servers[2:] {

@@ -158,7 +158,11 @@ func TestRow32OneSlowOfTwenty(t *testing.T) {
 	for _, hedge := range []float64{0, 0.01} {
 		slow := p99(t, true, hedge)
 		figure(t, "p99 %s, all healthy %s, hedge %.0f %%", slow.Round(time.Microsecond), healthy.Round(time.Microsecond), 100*hedge)
-		if slow > healthy*3/2 {
+		most := healthy * 3 / 2
+		if hedge > 0 {
+			most = healthy * 5 / 2 // a call that meets it waits for the delay of a hedge, and for the hedge
+		}
+		if slow > most {
 			t.Errorf("p99 is %s with one slow endpoint; %s without", slow, healthy)
 		}
 	}
