@@ -94,7 +94,7 @@ func replace(saves chan Snapshot, s Snapshot) {
 
 // saveAll writes what comes, what still waits at the end included, in a goroutine of its own: a slow disk holds up no
 // publishing. Only the first failure is told.
-func saveAll(ctx context.Context, file cacheFile, saves <-chan Snapshot, failed chan<- error) {
+func saveAll(ctx context.Context, file *cacheFile, saves <-chan Snapshot, failed chan<- error) {
 	var last Snapshot
 	for s := range saves {
 		if s.At.IsZero() {
@@ -125,7 +125,7 @@ func worthSaving(last, s Snapshot) bool {
 }
 
 // serve publishes what the file holds. No file and an empty set are nothing to serve.
-func (f cacheFile) serve(publish func(Snapshot, error)) {
+func (f *cacheFile) serve(publish func(Snapshot, error)) {
 	s, err := f.load()
 	switch {
 	case errors.Is(err, errNoCache):

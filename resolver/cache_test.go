@@ -227,7 +227,7 @@ func TestDiskCacheDamageHurtsNothing(t *testing.T) {
 				if err := os.Mkdir(dir, 0o700); err != nil {
 					t.Fatal(err)
 				}
-				path := cacheFile{dir: dir, target: file.target, source: file.source}.path()
+				path := (&cacheFile{dir: dir, target: file.target, source: file.source}).path()
 				if err := os.WriteFile(path, text, 0o600); err != nil {
 					t.Fatal(err)
 				}

@@ -38,8 +38,8 @@ type cacheContent struct {
 
 var errNoCache = errors.New("no cached snapshot")
 
-func newCacheFile(dir string, t Target, r Resolver) cacheFile {
-	return cacheFile{dir: dir, target: t, source: sourceOf(r)}
+func newCacheFile(dir string, t Target, r Resolver) *cacheFile {
+	return &cacheFile{dir: dir, target: t, source: sourceOf(r)}
 }
 
 // sourceOf tells apart what resolvers of one kind read.
@@ -51,7 +51,7 @@ func sourceOf(r Resolver) string {
 }
 
 // path is readable at its beginning and unambiguous at its end.
-func (f cacheFile) path() string {
+func (f *cacheFile) path() string {
 	readable := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' {
 			return r
@@ -63,7 +63,7 @@ func (f cacheFile) path() string {
 }
 
 // load gives errNoCache when there is no file, another error when it is damaged.
-func (f cacheFile) load() (Snapshot, error) {
+func (f *cacheFile) load() (Snapshot, error) {
 	if err := privateDir(f.dir); err != nil {
 		return Snapshot{}, err
 	}
@@ -87,7 +87,7 @@ func (f cacheFile) load() (Snapshot, error) {
 }
 
 // store writes beside and renames: a crash leaves the old file or the new one.
-func (f cacheFile) store(s Snapshot) (err error) {
+func (f *cacheFile) store(s Snapshot) (err error) {
 	text, err := f.encode(s)
 	if err != nil {
 		return err
@@ -128,7 +128,7 @@ func privateDir(dir string) error {
 	return nil
 }
 
-func (f cacheFile) encode(s Snapshot) ([]byte, error) {
+func (f *cacheFile) encode(s Snapshot) ([]byte, error) {
 	body, err := json.Marshal(cacheContent{
 		Target: f.target.String(), Source: f.source, At: s.At.Round(0), Endpoints: s.Endpoints,
 	})
@@ -139,7 +139,7 @@ func (f cacheFile) encode(s Snapshot) ([]byte, error) {
 	return append([]byte(cacheHeader+hex.EncodeToString(sum[:])+"\n"), body...), nil
 }
 
-func (f cacheFile) decode(text []byte) (Snapshot, error) {
+func (f *cacheFile) decode(text []byte) (Snapshot, error) {
 	header, body, found := bytes.Cut(text, []byte("\n"))
 	sum := sha256.Sum256(body)
 	switch {
