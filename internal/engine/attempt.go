@@ -65,7 +65,7 @@ func (s *State) Pick(v *health.View) bool {
 	if now == 0 || s.Endpoint() != nil {
 		now = health.Now()
 	}
-	e, probe := set.Pick(now, v, health.Want{Tried: tried, Probe: s.Number == 1 && s.call.mayProbe(), Hash: s.call.hash()})
+	e, probe := set.Pick(now, v, health.Want{Tried: tried, Probe: s.Number == 1 && s.call.mayProbe(), Hash: s.call.hash(), Place: int(s.call.place)})
 	if e == nil {
 		return false
 	}

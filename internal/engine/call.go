@@ -22,6 +22,7 @@ type Call struct {
 	Stream     bool     // lives on after its first answer: no time of the policy bounds it, and it is never hedged
 	prompt     bool     // it did not wait for its upstream
 	entered    [2]bool  // the fixed limits: of all calls, of the route's
+	place      uint8    // the datacenter it was admitted to: 0 the own
 	Options    *Options // nil: none
 	HashKey    string   // what the upstream's HashField held; Options win
 
@@ -171,9 +172,10 @@ func (c *Call) admit() *Failure {
 			return f
 		}
 	}
-	if c.plan.policy.Overload && !c.upstream.brake.Admit() {
+	c.place = uint8(c.upstream.set.Place())
+	if c.plan.policy.Overload && !c.upstream.brakeOf(int(c.place)).Admit() {
 		if f := c.refuse(Overload, errBraked); f != nil {
-			c.upstream.brake.Refuse()
+			c.upstream.brakeOf(int(c.place)).Refuse()
 			return f
 		}
 	}
@@ -212,7 +214,7 @@ func (c *Call) release(now time.Duration, r *Result, timedOut bool) {
 	case r.Outcome == health.Overloaded, r.Outcome == health.Pushback, timedOut:
 		v = overload.Bad
 	}
-	c.upstream.brake.Done(now, v)
+	c.upstream.brakeOf(int(c.place)).Done(now, v)
 }
 
 // done tells the observer that the call is over.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,7 +41,8 @@ type Upstream struct {
 	plan   atomic.Pointer[plan]
 	budget budget
 	hedges hedges
-	brake  overload.Brake
+	brake  overload.Brake                    // of the own datacenter
+	far    atomic.Pointer[[]*overload.Brake] // of the others
 	born   time.Duration
 
 	ready  atomic.Bool // first snapshot and first word on policy have come
@@ -59,7 +61,7 @@ type Upstream struct {
 func NewUpstream(target resolver.Target, env Env) *Upstream {
 	u := &Upstream{target: target, env: env, hooks: env.Hooks, born: health.Now(), readyC: make(chan struct{}), routes: map[string]*stats{}}
 	p := policy.Default()
-	u.set = health.NewSet(health.Env{Go: env.Go, Braking: u.brake.On, Told: env.Told, Refused: env.Refused}, u.settingsOf(p))
+	u.set = health.NewSet(health.Env{Go: env.Go, Braking: func(place int) bool { return u.brakeOf(place).On() }, Told: env.Told, Refused: env.Refused}, u.settingsOf(p))
 	u.plan.Store(newPlan(p, u.statsOf))
 	return u
 }
@@ -95,6 +97,27 @@ func (u *Upstream) settingsOf(p policy.Policy) health.Settings {
 	return health.Settings{
 		CircuitBreaker: p.CircuitBreaker, LoadBalancing: p.LoadBalancing, Zone: u.env.Zone, Apply: p.Mode == policy.Enforce,
 	}
+}
+
+// brakeOf is the brake of a datacenter, the own (0) or one to fail over to: one that is overloaded says nothing of another.
+func (u *Upstream) brakeOf(place int) *overload.Brake {
+	if place == 0 {
+		return &u.brake
+	}
+	if far := u.far.Load(); far != nil && place <= len(*far) {
+		return (*far)[place-1]
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var far []*overload.Brake
+	if old := u.far.Load(); old != nil {
+		far = slices.Clone(*old)
+	}
+	for len(far) < place {
+		far = append(far, &overload.Brake{})
+	}
+	u.far.Store(&far)
+	return far[place-1]
 }
 
 // Configure puts a policy in force for the calls that begin from now on. Health, budget and brake keep their state.

@@ -53,7 +53,7 @@ func (s *Set) shouldTrip(e *Endpoint, c gobreaker.Counts) bool {
 		return false
 	}
 	peers, ok := s.peers(e, now)
-	return ok && peers >= 0.5+0.5*e.Success(now) && !s.braking()
+	return ok && peers >= 0.5+0.5*e.Success(now) && !s.braking(e)
 }
 
 const mostPeers = 64 // enough for a mean, and bounds the work of a failure

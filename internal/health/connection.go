@@ -21,7 +21,7 @@ func (s *Set) Unreachable(now time.Duration, e *Endpoint, err error, redial func
 	if s.env.Refused != nil {
 		s.env.Refused(e)
 	}
-	if isTimeout(err) && s.braking() {
+	if isTimeout(err) && s.braking(e) {
 		return // an overloaded service does not accept in time, either
 	}
 	if e.state.Load() == closed && s.feed(e, true, true) {

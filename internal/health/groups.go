@@ -11,13 +11,14 @@ import (
 // group is endpoints that are balanced among each other: those of a datacenter, or of one of its zones.
 type group struct {
 	endpoints []*Endpoint
+	place     int            // the datacenter: 0 the own
 	share     float64        // of the calls
 	turns     *balance.Turns // round_robin
 	draws     *balance.Alias // other algorithms, where weights differ; nil: all draws are equal
 }
 
-func newGroup(endpoints []*Endpoint, share float64, a policy.Algorithm) group {
-	g := group{endpoints: endpoints, share: share}
+func newGroup(endpoints []*Endpoint, place int, share float64, a policy.Algorithm) group {
+	g := group{endpoints: endpoints, place: place, share: share}
 	if a == policy.RoundRobin {
 		g.turns = balance.NewTurns(weights(endpoints))
 	} else {
@@ -35,7 +36,7 @@ func (v *View) split() {
 			continue
 		}
 		for _, z := range byZone(endpoints, v.settings.Zone, lb) {
-			v.groups = append(v.groups, newGroup(z.endpoints, share*z.share, lb.Algorithm))
+			v.groups = append(v.groups, newGroup(z.endpoints, tier, share*z.share, lb.Algorithm))
 		}
 		v.pickable = append(v.pickable, endpoints...)
 	}
@@ -58,18 +59,41 @@ func (v *View) tier(n int) []*Endpoint {
 	return slices.DeleteFunc(slices.Clone(v.All), other)
 }
 
-// group is where one call goes.
-func (v *View) group() *group {
+// Place draws the datacenter of a call by their shares: 0 the own.
+func (s *Set) Place() int {
+	v := s.view.Load()
+	if len(v.shares) == 1 || len(v.groups) == 0 {
+		return 0
+	}
+	return v.draw(v.groups, 1).place
+}
+
+// group is where a call goes that was admitted to a datacenter: one of its zones. Where it has nobody here, anywhere.
+func (v *View) group(place int) *group {
 	if len(v.groups) == 1 {
 		return &v.groups[0]
 	}
-	r := rand.Float64()
-	for i := range v.groups {
-		if r -= v.groups[i].share; r < 0 {
-			return &v.groups[i]
+	from := slices.IndexFunc(v.groups, func(g group) bool { return g.place == place })
+	if from < 0 {
+		return v.draw(v.groups, 1)
+	}
+	to, total := from, 0.0
+	for to < len(v.groups) && v.groups[to].place == place { // they stand together
+		total += v.groups[to].share
+		to++
+	}
+	return v.draw(v.groups[from:to], total)
+}
+
+// draw is one of groups, whose shares make total.
+func (v *View) draw(groups []group, total float64) *group {
+	r := rand.Float64() * total
+	for i := range groups {
+		if r -= groups[i].share; r < 0 {
+			return &groups[i]
 		}
 	}
-	return &v.groups[len(v.groups)-1]
+	return &groups[len(groups)-1]
 }
 
 type zone struct {

@@ -7,6 +7,7 @@ type Want struct {
 	Tried []*Endpoint // of this call: others are preferred
 	Probe bool        // the attempt may decide whether an open endpoint is well again: it can be retried elsewhere
 	Hash  uint64      // of the call's key, for ring_hash; 0: none
+	Place int         // the datacenter the call was admitted to; retries may leave it
 }
 
 // Pick chooses an endpoint of v for an attempt, nil where v has none. In order of preference: one whose probe is due,

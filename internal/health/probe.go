@@ -167,7 +167,7 @@ func (s *Set) unconnected(e *Endpoint, r Report) {
 		return
 	}
 	// Who did not connect in time to an overloaded service says nothing: Failed is a dial that timed out.
-	if (r.Outcome == Refused || !s.braking()) && s.feed(e, true, true) {
+	if (r.Outcome == Refused || !s.braking(e)) && s.feed(e, true, true) {
 		s.open(r.Now, e, r.Redial)
 	}
 }
@@ -183,7 +183,7 @@ func (s *Set) confirm(e *Endpoint, redial func(context.Context) error) {
 			e.missed.Store(0)
 			return
 		}
-		if ctx.Err() != nil || isTimeout(err) && s.braking() {
+		if ctx.Err() != nil || isTimeout(err) && s.braking(e) {
 			return
 		}
 		if s.feed(e, true, true) {

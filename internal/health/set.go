@@ -35,8 +35,8 @@ type Settings struct {
 type Env struct {
 	// Go runs f in the background until the owner closes; false: it has. nil: no background dials, so no hard trip.
 	Go func(f func(context.Context)) bool
-	// Braking says whether the upstream as a whole is overloaded: then no endpoint is to blame.
-	Braking func() bool
+	// Braking says whether the upstream as a whole is overloaded in a datacenter: then no endpoint of it is to blame.
+	Braking func(place int) bool
 	// Told hears each change, without locks held.
 	Told func(e *Endpoint, c Change)
 	// Refused hears each refused connection: a held endpoint leaves at its first.
@@ -113,7 +113,7 @@ func (s *Set) Service() time.Duration {
 	return time.Duration(s.service.Read() * float64(time.Second))
 }
 
-func (s *Set) braking() bool { return s.env.Braking != nil && s.env.Braking() }
+func (s *Set) braking(e *Endpoint) bool { return s.env.Braking != nil && s.env.Braking(e.tier) }
 
 // Update makes the set hold exactly the members of tiers: the own datacenter, then those to fail over to in their order.
 // What stays keeps its state. An endpoint whose start changed is another incarnation and begins anew.
@@ -180,7 +180,7 @@ func (s *Set) find(k key, before []*Endpoint, place *int) *Endpoint {
 // admit takes e, if it is the same incarnation, or a new endpoint into the round.
 func (s *Set) admit(k key, e *Endpoint, m *resolver.Endpoint, since time.Duration) *Endpoint {
 	if e == nil || reborn(e.Info(), m) {
-		e = newEndpoint(m, since)
+		e = newEndpoint(m, slowFrom(m, since))
 		e.tier = k.tier
 		s.known[k] = e
 	} else {
@@ -189,6 +189,17 @@ func (s *Set) admit(k key, e *Endpoint, m *resolver.Endpoint, since time.Duratio
 	e.round = s.round
 	return e
 }
+
+// slowFrom is when the slow start of an endpoint begins that was first seen at since: at its own start where it says so,
+// for one that has long been running elsewhere is warm. A start that stands for the catalogue's index says nothing.
+func slowFrom(m *resolver.Endpoint, since time.Duration) time.Duration {
+	if since == 0 || m.Started.Year() < clocked {
+		return since
+	}
+	return max(1, since-max(0, Time(since).Sub(m.Started)))
+}
+
+const clocked = 2000 // the first year that a clock of an instance may show
 
 func reborn(before, after *resolver.Endpoint) bool {
 	return !before.Started.IsZero() && !after.Started.IsZero() && !before.Started.Equal(after.Started)

@@ -79,9 +79,9 @@ func (s *Set) choose(now time.Duration, v *View, want Want) *Endpoint {
 		return v.hashed(want)
 	}
 	if len(want.Tried) > 0 {
-		return s.untried(now, v, want.Tried)
+		return s.untried(now, v, want.Place, want.Tried)
 	}
-	g := v.group()
+	g := v.group(want.Place)
 	if len(g.endpoints) == 1 {
 		return g.endpoints[0]
 	}
@@ -156,8 +156,8 @@ func latencies(a, b *Endpoint) (la, lb float64) {
 
 // untried serves retries, which are rare: it may allocate. It looks for another endpoint where the call belongs, then
 // anywhere.
-func (s *Set) untried(now time.Duration, v *View, tried []*Endpoint) *Endpoint {
-	left := v.group().endpoints
+func (s *Set) untried(now time.Duration, v *View, place int, tried []*Endpoint) *Endpoint {
+	left := v.group(place).endpoints
 	for _, list := range [][]*Endpoint{left, v.pickable} {
 		if others := without(list, tried); len(others) > 0 {
 			left = others
@@ -181,7 +181,7 @@ const loadBound = 1.25
 // hashed is the owner of the call's key, or the next on the ring that is pickable, not tried, and not loaded beyond the
 // bound.
 func (v *View) hashed(want Want) *Endpoint {
-	may := v.group().endpoints // a datacenter's, by its share
+	may := v.group(want.Place).endpoints // a datacenter's, by its share
 	all := len(v.groups) == 1 && len(may) == len(v.All)
 	load, capacity := 1.0, 0.0
 	for _, e := range may {

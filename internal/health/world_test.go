@@ -44,7 +44,7 @@ func inWorld(t *testing.T, n int, f func(w *world)) {
 		w := &world{t: t}
 		w.Set = NewSet(Env{
 			Go:      func(f func(context.Context)) bool { w.work.Go(func() { f(ctx) }); return true },
-			Braking: func() bool { return w.braking },
+			Braking: func(int) bool { return w.braking },
 			Told: func(e *Endpoint, c Change) {
 				w.mu.Lock()
 				defer w.mu.Unlock()
