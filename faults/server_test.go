@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"net"
 	"net/http"
@@ -226,3 +227,5 @@ func field(t *testing.T, object []byte, name string) string {
 	s, _ := m[name].(string)
 	return s
 }
+
+func base64Of(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }

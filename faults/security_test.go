@@ -1,0 +1,202 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/onehop-go/onehop"
+	"github.com/onehop-go/onehop/consul"
+	"github.com/onehop-go/onehop/httpclient"
+	"github.com/onehop-go/onehop/policy"
+	"github.com/onehop-go/onehop/resolver"
+)
+
+// A redirect would carry the token wherever it points.
+func TestConsulRedirectIsNotFollowed(t *testing.T) {
+	t.Parallel()
+	thief := newFakeAgent(t, list("7", health("pay", []string{"127.0.0.1:1"})))
+	for _, code := range []int{http.StatusMovedPermanently, http.StatusFound, http.StatusTemporaryRedirect, http.StatusPermanentRedirect} {
+		f := newFakeAgent(t, func(w http.ResponseWriter, r *http.Request, _ int) {
+			http.Redirect(w, r, "http://"+thief.addr+r.URL.Path, code)
+		})
+		hop := newHop(t, onehop.WithConsul(consul.Agent{Address: f.addr, Token: "canary"}))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		_, err := onehop.Do(ctx, hop.Upstream("pay"), nothing)
+		cancel()
+		if err == nil || f.asked() == 0 {
+			t.Errorf("%d: %v after %d requests", code, err, f.asked())
+		}
+	}
+	if n := thief.asked(); n != 0 {
+		t.Errorf("%d requests followed a redirect", n)
+	}
+}
+
+// witness collects all that a client says to anybody.
+type witness struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (w *witness) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.text.Write(b)
+}
+
+func (w *witness) say(values ...any) {
+	for _, v := range values {
+		_, _ = fmt.Fprintf(w, "%v\n%+v\n%s\n", v, v, v)
+	}
+}
+
+func (w *witness) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.text.String()
+}
+
+func (w *witness) option() onehop.Option {
+	return onehop.WithObserver(onehop.Observer{
+		CallDone: func(_ context.Context, c onehop.Call) { w.say(c.Err, c.Method, c.Route) },
+		AttemptDone: func(_ context.Context, a onehop.Attempt) {
+			w.say(a.Err)
+		},
+		Resolved: func(_ context.Context, t resolver.Target, _ resolver.Snapshot, err error) { w.say(t, err) },
+		Configured: func(_ context.Context, service string, r policy.Revision, err error) {
+			w.say(service, r.Origin, r.Warnings, err)
+		},
+	})
+}
+
+// A token and a value of KV go through every failure there is, and are seen nowhere.
+func TestCanaryIsNeverSeen(t *testing.T) {
+	t.Parallel()
+	const token, value = "c4nary0f-70ke-4nnn-8nnn-c4naryc4nary", "canary-of-kv"
+	var w witness
+	document := "timeout: 1s # " + value + "\nnote_" + "x: " + value + "\nretry: {max_attempts: 99}\n"
+	kv := func(rw http.ResponseWriter, r *http.Request, n int) {
+		rw.Header().Set("X-Consul-Index", "7")
+		if strings.HasPrefix(r.URL.Path, "/v1/kv/") {
+			_, _ = fmt.Fprintf(rw, `[{"Key":%q,"Value":%q,"ModifyIndex":7}]`, strings.TrimPrefix(r.URL.Path, "/v1/kv/"), base64Of(document))
+			return
+		}
+		list("7", health("pay", []string{"127.0.0.1:1"}))(rw, r, n)
+	}
+	scripts := map[string]func(http.ResponseWriter, *http.Request, int){
+		"broken": broken, "403": status(http.StatusForbidden), "500": status(http.StatusInternalServerError), "document": kv,
+		"cut": func(rw http.ResponseWriter, r *http.Request, _ int) { _, _ = rw.Write([]byte(`[{"Value":"` + value)) },
+		"moved": func(rw http.ResponseWriter, r *http.Request, _ int) {
+			http.Redirect(rw, r, "http://127.0.0.1:1/", http.StatusFound)
+		},
+	}
+	for name, script := range scripts {
+		f := newFakeAgent(t, script)
+		a := consul.Agent{Address: f.addr, Token: token}
+		logs := &logs{}
+		hop := newHop(t, onehop.WithConsul(a), onehop.WithLogger(logs.logger()), w.option(), onehop.WithCacheDir(t.TempDir()))
+		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+		_, err := onehop.Do(ctx, hop.Upstream("pay"), func(context.Context, resolver.Endpoint) (int, error) { return 0, http.ErrHandlerTimeout })
+		ready := hop.Ready(ctx, "pay")
+		cancel()
+		w.say(name, a, &a, err, ready, logs.String())
+		if f.asked() == 0 {
+			t.Errorf("%s: nobody was asked", name)
+		}
+	}
+	_, err := onehop.New(onehop.WithConsul(consul.Agent{Address: "no address at all", Token: token + "\n"}))
+	w.say(err)
+	_, err = resolver.ParseTarget("consul://user:" + token + "@host/pay?token=" + token + "&nonsense=1")
+	w.say(err)
+	said := w.String()
+	for _, canary := range []string{token, value, base64Of(document)} {
+		if i := strings.Index(said, canary); i >= 0 {
+			t.Errorf("the canary %s is seen: ...%s...", canary, said[max(0, i-200):min(len(said), i+100)])
+		}
+	}
+	if !strings.Contains(said, "max_attempts") || !strings.Contains(said, "unreachable") {
+		t.Error("the failures themselves were not told: nothing was tried")
+	}
+}
+
+// The environment's proxy would be a second hop, and would see what is not for it.
+func TestProxyIsIgnoredForServices(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	proxy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
+	defer proxy.Close()
+	u, _ := url.Parse(proxy.URL)
+	s := newServer(t)
+	web := webOf(t, static(t, policy.Default(), []string{s.addr}), httpclient.WithTransport(&http.Transport{Proxy: http.ProxyURL(u)}))
+	if o := get(t, web, "http://pay/"); !o.ok() || asked.Load() != 0 || s.seen() != 1 {
+		t.Errorf("%v; the proxy saw %d requests, the service %d", o.err, asked.Load(), s.seen())
+	}
+}
+
+// No name leaves the path of the API it is asked by.
+func TestServiceNameCannotTraverse(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var paths []string
+	f := newFakeAgent(t, func(w http.ResponseWriter, r *http.Request, n int) {
+		mu.Lock()
+		paths = append(paths, r.URL.EscapedPath())
+		mu.Unlock()
+		list("7", "[]")(w, r, n)
+	})
+	hop := newHop(t, onehop.WithConsul(f.agent()))
+	for _, name := range []string{"../kv/secret", "..", ".", "a/../../kv/secret", "a%2f..%2fkv", "pay?token=x", "pay#x", "pay\r\nX: y", "//evil", `..\kv`, "pay/../x"} {
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		_, err := onehop.Do(ctx, hop.UpstreamTarget(resolver.Target{Service: name}), nothing)
+		cancel()
+		if err == nil {
+			t.Errorf("%q could be called", name)
+		}
+		if _, ok := resolver.ParseHost(name); ok {
+			t.Errorf("%q passes for a host", name)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for _, p := range paths {
+		inside := false
+		for _, prefix := range []string{"/v1/health/service/", "/v1/kv/onehop/policy/", "/v1/discovery-chain/"} {
+			rest, ok := strings.CutPrefix(p, prefix)
+			inside = inside || ok && !strings.Contains(rest, "/") && rest != "." && rest != ".."
+		}
+		if !inside {
+			t.Errorf("Consul was asked for %s", p)
+		}
+	}
+}
+
+// A redirect of the application goes to another service without the credentials of the first.
+func TestApplicationRedirectCarriesNoCredentials(t *testing.T) {
+	t.Parallel()
+	first, second := newServer(t), newServer(t)
+	var seen atomic.Value
+	first.behave(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://other/", http.StatusFound) })
+	second.behave(func(_ http.ResponseWriter, r *http.Request) {
+		seen.Store(r.Header.Get("Authorization") + r.Header.Get("Cookie"))
+	})
+	hop := newHop(t, onehop.WithResolver(resolver.Static{"pay": {first.addr}, "other": {second.addr}}), onehop.WithPolicies(policy.Static{}))
+	req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://pay/", nil)
+	req.Header.Set("Authorization", "Bearer canary")
+	req.Header.Set("Cookie", "a=canary")
+	resp, err := webOf(t, hop).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if got := seen.Load(); got != "" {
+		t.Errorf("the other service was told %q", got)
+	}
+}
