@@ -42,8 +42,8 @@ func emptySet(a policy.Algorithm) *health.Set {
 // pick is a pick and its end, as the attempt loop makes them. The loop has read the clock: it is when the attempt began.
 func pick(s *health.Set, now time.Duration) {
 	e, _ := s.Pick(now, s.View(), health.Want{})
-	e.Begin()
-	e.End()
+	e.Begin(false)
+	e.End(false)
 }
 
 func pickLeastRequest(p balancer.Picker, ctx context.Context) { //nolint:revive // the picker is the subject

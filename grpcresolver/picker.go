@@ -86,10 +86,10 @@ func (p *picker) pickAlone(info balancer.PickInfo) (balancer.PickResult, error) 
 	if err != nil {
 		return result, err
 	}
-	e.Begin()
+	e.Begin(false)
 	unary := methodOf(info.FullMethodName)
 	result.Done = func(d balancer.DoneInfo) {
-		e.End()
+		e.End(false)
 		if d.BytesSent {
 			set.Report(e, alone(d, start, health.Now(), set.Service(), unary.known && !unary.streams))
 		}

@@ -65,12 +65,12 @@ func (s *State) Pick(v *health.View) bool {
 	if now == 0 || s.Endpoint() != nil {
 		now = health.Now()
 	}
-	e, probe := set.Pick(now, v, health.Want{Tried: tried, Probe: s.Number == 1 && s.call.mayProbe(), Hash: s.call.hash(), Place: int(s.call.place)})
+	e, probe := set.Pick(now, v, health.Want{Tried: tried, Probe: s.Number == 1 && s.call.mayProbe(), Hash: s.call.hash(), Place: int(s.call.place), Conn: s.call.conn()})
 	if e == nil {
 		return false
 	}
 	s.Unpick()
-	e.Begin()
+	e.Begin(s.call.conn())
 	s.start, s.probe = now, probe
 	s.endpoint.Store(e)
 	return true
@@ -82,7 +82,7 @@ func (s *State) Unpick() {
 	if e == nil {
 		return
 	}
-	e.End()
+	e.End(s.call.conn())
 	if s.probe != nil {
 		s.probe(health.Ignored)
 	}
@@ -114,7 +114,7 @@ func (s *State) End(err error, broken bool) {
 	}
 	e := s.Endpoint()
 	if e != nil {
-		e.End()
+		e.End(s.call.conn())
 	}
 	if broken && e != nil {
 		s.call.upstream.set.Report(e, health.Report{Outcome: health.Failed, Start: s.start, Now: health.Now()})

@@ -132,6 +132,9 @@ func (c *Call) hash() uint64 {
 	return max(1, balance.Hash(key))
 }
 
+// conn says that the call opens a connection which stays: layer 4.
+func (c *Call) conn() bool { return c.Protocol == "conn" }
+
 // mayProbe: a probe risks the call's first attempt, which must be repeatable; a POST is never risked, whatever its
 // headers say.
 func (c *Call) mayProbe() bool { return c.Method != "POST" && c.Retryable() }

@@ -3,6 +3,7 @@ package health
 import (
 	"context"
 	"math"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,7 @@ type Endpoint struct {
 
 	breaker atomic.Pointer[breaker] // nil: no failure in the last window
 	state   atomic.Uint32
+	conns   atomic.Int32 // of layer 4, which stay when nothing is asked of them: no load that a call could be compared by
 	retryAt atomic.Int64 // open: probe then; probing: the probe has failed by then
 
 	// Below: written under Set.mu.
@@ -79,11 +81,18 @@ func (e *Endpoint) Info() *resolver.Endpoint { return e.info.Load() }
 // Addr is its "host:port".
 func (e *Endpoint) Addr() string { return e.info.Load().Addr }
 
-// Begin counts an attempt as in flight, from its pick on.
-func (e *Endpoint) Begin() { e.inflight.Add(1) }
+// Begin counts an attempt as in flight, from its pick on; conn: as a layer 4 connection.
+func (e *Endpoint) Begin(conn bool) { e.count(conn).Add(1) }
 
 // End is the second end of an attempt: nothing of it is in flight any more.
-func (e *Endpoint) End() { e.inflight.Add(-1) }
+func (e *Endpoint) End(conn bool) { e.count(conn).Add(-1) }
+
+func (e *Endpoint) count(conn bool) *atomic.Int32 {
+	if conn {
+		return &e.conns
+	}
+	return &e.inflight
+}
 
 // InFlight is the number of attempts that have begun and not ended.
 func (e *Endpoint) InFlight() int { return int(e.inflight.Load()) }
@@ -121,17 +130,13 @@ const (
 	pausedCost = 1e6  // an endpoint that asked for a pause is taken only where no other is drawn
 )
 
-// cost is what one more attempt is expected to wait here, over the share of its capacity that the endpoint is trusted
-// with: latency x (in flight / weight + 1) / (ramp x success share squared). The weight stands beside what is in flight
-// and not under the whole: draws are by weight already, and at rest a heavy endpoint must not win every one of them.
-// latency is the endpoint's own, or what it is taken for.
-func (e *Endpoint) cost(now time.Duration, latency float64, slowStart time.Duration) float64 {
-	ms := millis(now)
+// cost is what one more attempt is expected to wait here, over what the endpoint is trusted with:
+// latency x (in flight / weight + 1) / success share squared. The weight stands beside what is in flight and not under the
+// whole: draws are by weight already, and at rest a heavy endpoint must not win every one of them. latency is the
+// endpoint's own, or what it is taken for.
+func (e *Endpoint) cost(now time.Duration, latency float64) float64 {
 	c := latency * (float64(e.inflight.Load())/float64(e.weight.Load()) + 1)
-	if since := e.since.Load(); since != 0 {
-		c /= e.ramp(now, time.Duration(since), slowStart)
-	}
-	if f := e.failures.read(ms); f != 0 {
+	if f := e.failures.read(millis(now)); f != 0 {
 		s := max(1-f, leastShare)
 		c /= s * s
 	}
@@ -141,14 +146,19 @@ func (e *Endpoint) cost(now time.Duration, latency float64, slowStart time.Durat
 	return c
 }
 
-// ramp is the share of its weight that an endpoint is given at its age.
-func (e *Endpoint) ramp(now, since, slowStart time.Duration) float64 {
-	age := now - since
-	if age >= slowStart {
-		e.since.CompareAndSwap(int64(since), 0)
-		return 1
+// grown says whether a draw of the endpoint counts: always, but in its slow start only for the share that its age gives it.
+// A cost divided by that share would not do: at rest a newcomer would lose every comparison and then win all at once.
+func (e *Endpoint) grown(now, slowStart time.Duration) bool {
+	since := e.since.Load()
+	if since == 0 {
+		return true
 	}
-	return max(leastRamp, float64(age)/float64(slowStart))
+	age := now - time.Duration(since)
+	if age >= slowStart {
+		e.since.CompareAndSwap(since, 0)
+		return true
+	}
+	return rand.Float64() < max(leastRamp, float64(age)/float64(slowStart))
 }
 
 // Attachment is what a protocol keeps with an endpoint: its connections.

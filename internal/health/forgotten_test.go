@@ -23,7 +23,7 @@ func TestAnEndpointThatWasSlowIsMeasuredAgain(t *testing.T) {
 		{"slow once, and long ago", with(pack(1, old), well), true},
 		{"slow a second ago", with(pack(1, young), well), false},
 		{"never measured: taken to be like the other, the first draw", with(0, well), false},
-		{"a call is under way", with(pack(1, old), func(e *Endpoint) { e.Begin() }), false},
+		{"a call is under way", with(pack(1, old), func(e *Endpoint) { e.Begin(false) }), false},
 		{"it failed", with(pack(1, old), func(e *Endpoint) { e.failures.set(old, 0.2) }), false},
 		{"it asked for a pause", with(pack(1, old), func(e *Endpoint) { e.Pause(now + 1) }), false},
 		{"its pause is over", with(pack(1, old), func(e *Endpoint) { e.Pause(now - 1) }), true},

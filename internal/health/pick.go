@@ -7,6 +7,7 @@ type Want struct {
 	Tried []*Endpoint // of this call: others are preferred
 	Probe bool        // the attempt may decide whether an open endpoint is well again: it can be retried elsewhere
 	Hash  uint64      // of the call's key, for ring_hash; 0: none
+	Conn  bool        // a connection is to be opened: by connections, not by calls
 	Place int         // the datacenter the call was admitted to; retries may leave it
 }
 

@@ -178,7 +178,7 @@ func TestModesThatDoNotApplyUseAll(t *testing.T) {
 		seen := map[*Endpoint]bool{}
 		for range 3000 {
 			e, _ := w.Pick(Now(), w.View(), Want{})
-			e.Begin()
+			e.Begin(false)
 			seen[e] = true
 		}
 		if !seen[w.e(0)] {

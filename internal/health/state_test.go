@@ -404,95 +404,42 @@ func TestCost(t *testing.T) {
 		{"weight 0 is 1", base(weight(0)), 0.08},
 		{"half its successes", base(func(e *Endpoint) { e.failures.set(millis(now), 0.5) }), 0.08},
 		{"no success: 400 times", base(func(e *Endpoint) { e.failures.set(millis(now), 1) }), 8},
-		{"a newcomer", base(func(e *Endpoint) { e.since.Store(int64(now)) }), 0.2},
-		{"half way up", base(func(e *Endpoint) { e.since.Store(int64(now - slow/2)) }), 0.04},
-		{"grown up", base(func(e *Endpoint) { e.since.Store(int64(now - slow)) }), 0.02},
 		{"asked for a pause", base(func(e *Endpoint) { e.Pause(now + 1) }), 0.02 * pausedCost},
 		{"the pause is over", base(func(e *Endpoint) { e.Pause(now) }), 0.02},
 	}
 	for _, row := range rows {
-		if got := row.e.cost(now, latency, slow); math.Abs(got-row.want) > 1e-3*row.want {
+		if got := row.e.cost(now, latency); math.Abs(got-row.want) > 1e-3*row.want {
 			t.Errorf("%s: cost %v, want %v", row.name, got, row.want)
 		}
 	}
-	grown := base(func(e *Endpoint) { e.since.Store(int64(now - slow)) })
-	if grown.cost(now, latency, slow); grown.since.Load() != 0 {
-		t.Error("a grown endpoint still pays for its ramp")
-	}
 }
 
-// TestCallsThatAlwaysTakeLong leave the endpoint alone that happened to serve them.
-func TestCallsThatAlwaysTakeLong(t *testing.T) {
-	inWorld(t, 2, func(w *world) {
-		t := w.t
-		took := func(e *Endpoint, d, usual time.Duration) {
-			w.Report(e, Report{Outcome: OK, Start: Now() - d, Now: Now(), Usual: usual})
-		}
-		const ms = time.Millisecond
-		took(w.e(0), 20*ms, 0) // the first answer: nothing is known, and the service's mean is 20 ms
-		if l := w.e(0).Latency(Now()).Round(ms); l != 20*ms {
-			t.Errorf("latency %v, want 20ms", l)
-		}
-		took(w.e(1), 2*time.Second, 2*time.Second)
-		if l := w.e(1).Latency(Now()).Round(ms); l != 20*ms {
-			t.Errorf("latency %v after a call that takes 2 s everywhere, want 20ms", l)
-		}
-		time.Sleep(time.Minute)
-		want := 2 * w.Service()
-		took(w.e(1), 4*time.Second, 2*time.Second)
-		if l := w.e(1).Latency(Now()); l < want*9/10 || l > want*11/10 {
-			t.Errorf("latency %v after one that took twice as long as usual, want about %v", l, want)
-		}
-		time.Sleep(time.Minute)
-		w.Report(w.e(0), Report{Outcome: Ignored, Raise: true, Start: Now() - 4*time.Second, Now: Now(), Usual: 4 * time.Second})
-		if l, most := w.e(0).Latency(Now()), w.Service()*11/10; l > most {
-			t.Errorf("latency %v after a cancel at the usual time, want at most %v", l, most)
-		}
-	})
-}
-
-func TestLatencies(t *testing.T) {
-	const now = time.Minute
-	rows := []struct {
-		name         string
-		a, b         float64 // samples; 0: none
-		wantA, wantB float64
+func TestANewcomerGetsTheShareOfItsAge(t *testing.T) {
+	const now, slow, n = time.Minute, 10 * time.Second, 20_000
+	for _, row := range []struct {
+		name  string
+		since time.Duration
+		want  float64
 	}{
-		{"none known", 0, 0, 1, 1},
-		{"a newcomer is taken to be like the other", 0, 0.02, 0.02, 0.02},
-		{"on either side", 0.02, 0, 0.02, 0.02},
-		{"both known", 0.02, 0.5, 0.02, 0.5},
-	}
-	for _, row := range rows {
-		sampled := func(x float64) *Endpoint {
-			e := newEndpoint(&members(1)[0], 0)
-			if x != 0 {
-				e.latency.sample(millis(now), x)
+		{"never slow", 0, 1},
+		{"just born", now, leastRamp},
+		{"half way up", now - slow/2, 0.5},
+		{"grown up", now - slow, 1},
+	} {
+		e := newEndpoint(&members(1)[0], row.since)
+		counts := 0
+		for range n {
+			if e.grown(now, slow) {
+				counts++
 			}
-			return e
 		}
-		a, b := latencies(sampled(row.a), sampled(row.b))
-		near(t, row.name+", a", a, row.wantA)
-		near(t, row.name+", b", b, row.wantB)
+		if got := float64(counts) / n; math.Abs(got-row.want) > 0.02 {
+			t.Errorf("%s: %.3f of its draws count, want %.3f", row.name, got, row.want)
+		}
+		if row.want == 1 && e.since.Load() != 0 {
+			t.Errorf("%s: it still pays for its ramp", row.name)
+		}
 	}
-}
-
-// TestANewcomerOnAQuietUpstreamIsCalled: latencies decay between calls, and what is not known yet must not stand
-// above them for that.
-func TestANewcomerOnAQuietUpstreamIsCalled(t *testing.T) {
-	inWorld(t, 2, func(w *world) {
-		t := w.t
-		seen := map[*Endpoint]bool{}
-		for range 20 {
-			time.Sleep(time.Second)
-			e, _ := w.Pick(Now(), w.View(), Want{})
-			seen[e] = true
-			w.report(e, OK)
-		}
-		if len(seen) != 2 {
-			t.Error("one of two endpoints was never called in 20 calls")
-		}
-	})
 }
 
 func TestPauseNeverShortens(t *testing.T) {

@@ -1,6 +1,8 @@
 package health
 
 import (
+	"math"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -85,10 +87,17 @@ func (s *Set) choose(now time.Duration, v *View, want Want) *Endpoint {
 	if len(g.endpoints) == 1 {
 		return g.endpoints[0]
 	}
+	if want.Conn {
+		return g.emptiest()
+	}
 	var i, j int
 	switch {
 	case g.turns != nil:
-		return g.endpoints[g.turns.Next(&s.turn)]
+		e := g.endpoints[g.turns.Next(&s.turn)]
+		if !e.grown(now, v.settings.LoadBalancing.SlowStart) {
+			e = g.endpoints[g.turns.Next(&s.turn)]
+		}
+		return e
 	case g.draws != nil:
 		i, j = g.draws.Draw(), g.draws.Draw() // they may be the same: at rest every share is its weight's
 	default:
@@ -97,9 +106,29 @@ func (s *Set) choose(now time.Duration, v *View, want Want) *Endpoint {
 	return s.cheaper(now, v, g.endpoints[i], g.endpoints[j])
 }
 
+// emptiest is the endpoint with the fewest connections for its weight, by chance among equals. Connections are few and stay
+// long: two draws would leave one endpoint of three without any.
+func (g *group) emptiest() *Endpoint {
+	from := rand.IntN(len(g.endpoints))
+	best, least := g.endpoints[from], math.MaxFloat64
+	for i := range g.endpoints {
+		e := g.endpoints[(from+i)%len(g.endpoints)]
+		if c := float64(e.conns.Load()) / float64(e.weight.Load()); c < least {
+			best, least = e, c
+		}
+	}
+	return best
+}
+
 // cheaper is the power of two choices: of two draws the one with the lower cost, the first where they are equal.
 func (s *Set) cheaper(now time.Duration, v *View, a, b *Endpoint) *Endpoint {
 	set := &v.settings.LoadBalancing
+	if olda, oldb := a.grown(now, set.SlowStart), b.grown(now, set.SlowStart); olda != oldb {
+		if olda {
+			return a
+		}
+		return b
+	}
 	la, lb := 1.0, 1.0
 	if set.Algorithm != policy.LeastRequest {
 		if e := forgotten(now, a, b); e != nil {
@@ -107,7 +136,7 @@ func (s *Set) cheaper(now time.Duration, v *View, a, b *Endpoint) *Endpoint {
 		}
 		la, lb = latencies(a, b)
 	}
-	if b.cost(now, lb, set.SlowStart) < a.cost(now, la, set.SlowStart) {
+	if b.cost(now, lb) < a.cost(now, la) {
 		return b
 	}
 	return a
