@@ -12,7 +12,7 @@ import (
 // The wrappers get an *onehop.Client from the user and the engine from here; see package bridge.
 func init() {
 	bridge.Upstream = func(hop any, t resolver.Target) (*engine.Upstream, error) { return client(hop).upstream(t) }
-	bridge.Error = publicError
+	bridge.Error = publicError //nolint:reassign // what a bridge is for
 	bridge.OnClose = func(hop any, f func()) func() {
 		if c := client(hop); c != nil {
 			return c.onClose(f)

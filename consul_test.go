@@ -210,7 +210,7 @@ func TestWithoutConsulAndCacheTheErrorNamesConsul(t *testing.T) {
 
 func TestAnUnknownServiceFailsAtOnce(t *testing.T) {
 	hop := newClient(t, policy.Default(), nil)
-	_, err := httpclient.New(hop).Get("http://pya/v1") //nolint:bodyclose // there is none
+	_, err := httpclient.New(hop).Get("http://pya/v1")
 	if onehop.ReasonOf(err) != onehop.ReasonNoEndpoints || !contains(err, "pya") {
 		t.Errorf("got %v; want no_endpoints", err)
 	}

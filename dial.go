@@ -31,7 +31,7 @@ func (c *Client) DialContext(ctx context.Context, network, address string) (net.
 	if !ok {
 		return dialer.Default.DialContext(ctx, network, address)
 	}
-	u, err := c.upstream(t)
+	u, err := c.upstream(t) //nolint:contextcheck // its watchers outlive the call that begins them
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +41,7 @@ func (c *Client) DialContext(ctx context.Context, network, address string) (net.
 	if err := d.Run(ctx, u, d); err != nil {
 		return nil, publicError(err)
 	}
-	return d.Winner().(*dialAttempt).open(), nil
+	return d.Winner().(*dialAttempt).open(), nil //nolint:forcetypeassert // NewAttempt's
 }
 
 // serviceOf is the target an address to dial names; false: it names none.

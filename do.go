@@ -28,7 +28,7 @@ func Do[T any](ctx context.Context, u *Upstream, try func(ctx context.Context, e
 	if err := c.Run(ctx, u.live, c); err != nil {
 		return none, publicError(err)
 	}
-	a := c.Winner().(*doAttempt[T])
+	a := c.Winner().(*doAttempt[T]) //nolint:forcetypeassert // NewAttempt's
 	a.End(a.err, false)
 	return a.value, a.err
 }
@@ -117,7 +117,7 @@ func judged(o health.Outcome, err error) engine.Result {
 		r.Unsent, r.Kind = true, engine.Unavailable
 	case health.Failed, health.Overloaded:
 		r.Kind = engine.Unavailable
-	case health.OK, health.Pushback, health.Ignored:
+	case health.OK, health.Pushback, health.Ignored, health.Injected:
 	}
 	return r
 }

@@ -52,7 +52,7 @@ func hooksOf(observers []Observer) *engine.Hooks {
 		CallStart: func(ctx context.Context, c *engine.Call) context.Context {
 			for _, o := range observers {
 				if o.CallStart != nil {
-					ctx = o.CallStart(ctx, callOf(c))
+					ctx = o.CallStart(ctx, callOf(c)) //nolint:fatcontext // each observer adds its own, few times
 				}
 			}
 			return ctx
@@ -67,7 +67,7 @@ func hooksOf(observers []Observer) *engine.Hooks {
 		AttemptStart: func(ctx context.Context, r engine.Record) context.Context {
 			for _, o := range observers {
 				if o.AttemptStart != nil {
-					ctx = o.AttemptStart(ctx, attemptOf(r))
+					ctx = o.AttemptStart(ctx, attemptOf(r)) //nolint:fatcontext // as above
 				}
 			}
 			return ctx

@@ -36,7 +36,7 @@ func (c *Client) ready(ctx context.Context, target string) error {
 	if err != nil {
 		return &Error{Reason: ReasonInvalid, Err: err}
 	}
-	u, err := c.upstream(t)
+	u, err := c.upstream(t) //nolint:contextcheck // its watchers outlive the call that begins them
 	if err != nil {
 		return err
 	}

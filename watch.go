@@ -51,7 +51,7 @@ func (w *watched) begin(t resolver.Target) *datacenter {
 	ctx, cancel := context.WithCancel(w.client.ctx)
 	d := &datacenter{target: t, cancel: cancel}
 	w.client.wg.Go(func() {
-		w.client.resolver.Watch(ctx, t, func(s resolver.Snapshot, err error) { w.resolved(d, s, err) })
+		w.client.resolver.Watch(ctx, t, func(s resolver.Snapshot, err error) { w.resolved(d, s, err) }) //nolint:contextcheck // a log line has no deadline
 	})
 	return d
 }

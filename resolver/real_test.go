@@ -89,7 +89,7 @@ func states(name, text string) string {
 	return strings.Join(list, " ")
 }
 
-func TestConsulFollowsInstances(t *testing.T) {
+func TestConsulFollowsInstances(t *testing.T) { //nolint:tparallel // its subtests share an agent that ends with it
 	agent := consultest.Start(t)
 	for _, consistency := range []resolver.Consistency{resolver.Stale, resolver.Consistent, resolver.Cached} {
 		t.Run(string(consistency), func(t *testing.T) {

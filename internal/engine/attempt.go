@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -59,13 +60,15 @@ func (s *State) Pick(v *health.View) bool {
 	}
 	tried := s.tried
 	if e := s.Endpoint(); e != nil { // what was picked before did not take it
-		tried = append(tried[:len(tried):len(tried)], e)
+		tried = append(slices.Clip(tried), e)
 	}
 	now := s.start // as the loop knows it, for the first pick
 	if now == 0 || s.Endpoint() != nil {
 		now = health.Now()
 	}
-	e, probe := set.Pick(now, v, health.Want{Tried: tried, Probe: s.Number == 1 && s.call.mayProbe(), Hash: s.call.hash(), Place: int(s.call.place), Conn: s.call.conn()})
+	e, probe := set.Pick(now, v, health.Want{
+		Tried: tried, Probe: s.Number == 1 && s.call.mayProbe(), Hash: s.call.hash(), Place: int(s.call.place), Conn: s.call.conn(),
+	})
 	if e == nil {
 		return false
 	}

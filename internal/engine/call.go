@@ -110,7 +110,7 @@ func (c *Call) Idempotent() bool {
 
 // named: a route that names no methods speaks of a whole path, and does not mean its POSTs.
 func (c *Call) named() bool {
-	return !(c.Protocol == "http" && c.Method == "POST") || len(c.rule.match.Methods) > 0
+	return !(c.Protocol == "http" && c.Method == post) || len(c.rule.match.Methods) > 0
 }
 
 // Retryable says whether the call may be sent again after it was sent.
@@ -135,9 +135,12 @@ func (c *Call) hash() uint64 {
 // conn says that the call opens a connection which stays: layer 4.
 func (c *Call) conn() bool { return c.Protocol == "conn" }
 
+// post is the method that is never called repeatable by a whole path, nor risked by a probe.
+const post = "POST"
+
 // mayProbe: a probe risks the call's first attempt, which must be repeatable; a POST is never risked, whatever its
 // headers say.
-func (c *Call) mayProbe() bool { return c.Method != "POST" && c.Retryable() }
+func (c *Call) mayProbe() bool { return c.Method != post && c.Retryable() }
 
 // begin fixes what the call obeys, and asks whether it may go.
 func (c *Call) begin(ctx context.Context, u *Upstream) (context.Context, *Failure) {

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -152,7 +153,7 @@ func (r *run) hedge(ctx context.Context, p Protocol, first Attempt) bool {
 	c.attempts++
 	s.Hedge = true
 	if e := first.Core().Endpoint(); e != nil {
-		s.tried = append(s.tried[:len(s.tried):len(s.tried)], e)
+		s.tried = append(slices.Clip(s.tried), e)
 	}
 	return r.start(ctx, a)
 }

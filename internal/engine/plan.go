@@ -108,11 +108,11 @@ func (r *rule) timed() bool { return r.Timeout > 0 || r.AttemptTimeout > 0 || r.
 
 // untimed takes the times out: a call that lives without onehop must live in the modes that only look on.
 func untimed(p policy.Policy) policy.Policy {
-	clear := func(s *policy.Settings) { s.Timeout, s.AttemptTimeout, s.IdleTimeout = 0, 0, 0 }
-	clear(&p.Settings)
+	lift := func(s *policy.Settings) { s.Timeout, s.AttemptTimeout, s.IdleTimeout = 0, 0, 0 }
+	lift(&p.Settings)
 	p.Routes = slices.Clone(p.Routes)
 	for i := range p.Routes {
-		clear(&p.Routes[i].Settings)
+		lift(&p.Routes[i].Settings)
 	}
 	return p
 }

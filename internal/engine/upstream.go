@@ -61,7 +61,9 @@ type Upstream struct {
 func NewUpstream(target resolver.Target, env Env) *Upstream {
 	u := &Upstream{target: target, env: env, hooks: env.Hooks, born: health.Now(), readyC: make(chan struct{}), routes: map[string]*stats{}}
 	p := policy.Default()
-	u.set = health.NewSet(health.Env{Go: env.Go, Braking: func(place int) bool { return u.brakeOf(place).On() }, Told: env.Told, Refused: env.Refused}, u.settingsOf(p))
+	u.set = health.NewSet(health.Env{
+		Go: env.Go, Braking: func(place int) bool { return u.brakeOf(place).On() }, Told: env.Told, Refused: env.Refused,
+	}, u.settingsOf(p))
 	u.plan.Store(newPlan(p, u.statsOf))
 	return u
 }
