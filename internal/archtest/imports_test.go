@@ -20,7 +20,7 @@ var ranks = []struct {
 	packages []string
 }{
 	{false, []string{"consul", "internal/dialer"}},
-	{false, []string{"internal/consulapi", "internal/consultest", "internal/archtest", "faults"}},
+	{false, []string{"internal/consulapi", "internal/consultest", "internal/archtest", "faults", "faults/report", "faults/mutate"}},
 	{false, []string{"resolver", "policy"}}, // neither knows the other
 	{true, []string{"internal/engine", "internal/health", "internal/balance", "internal/overload", "internal/membership"}},
 	{false, []string{"internal/bridge"}},

@@ -1,0 +1,126 @@
+// Command mutate takes each safety rule out of a copy of the code, one after the other, and runs the rows of the fault
+// suite that must notice. A rule that no row misses is a hole in the suite: mutate ends with status 1.
+//
+//	go run ./faults/mutate [name...]
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+func main() {
+	if err := run(context.Background(), os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "mutate:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, only []string) error {
+	dir, err := os.MkdirTemp("", "onehop-mutate-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
+	if err := copyTree(ctx, dir); err != nil {
+		return err
+	}
+	tried, survived := 0, 0
+	for _, r := range rules {
+		if len(only) > 0 && !slices.ContainsFunc(only, func(s string) bool { return strings.Contains(r.name, s) }) {
+			continue
+		}
+		tried++
+		start := time.Now()
+		failed, err := r.try(ctx, dir)
+		switch {
+		case err != nil:
+			return fmt.Errorf("%s: %w", r.name, err)
+		case len(failed) == 0:
+			survived++
+			fmt.Printf("SURVIVED  %s: none of %s failed (%s)\n", r.name, r.tests, time.Since(start).Round(time.Second))
+		default:
+			fmt.Printf("noticed   %s: %s (%s)\n", r.name, strings.Join(failed, ", "), time.Since(start).Round(time.Second))
+		}
+	}
+	fmt.Printf("%d rules taken out, %d noticed\n", tried, tried-survived)
+	if survived > 0 {
+		return fmt.Errorf("%d rules are not guarded", survived)
+	}
+	return nil
+}
+
+// copyTree copies what git knows of the module that the command is run in, changes not yet committed included.
+func copyTree(ctx context.Context, dir string) error {
+	out, err := exec.CommandContext(ctx, "git", "ls-files", "-co", "--exclude-standard").Output()
+	if err != nil {
+		return fmt.Errorf("git ls-files (run it at the module's root): %w", err)
+	}
+	for name := range strings.Lines(string(out)) {
+		name = strings.TrimSpace(name)
+		content, err := os.ReadFile(name)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // deleted, not yet committed
+		}
+		if err != nil {
+			return err
+		}
+		to := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(to), 0o750); err != nil {
+			return err
+		}
+		if err := os.WriteFile(to, content, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// try takes the rule out, runs its tests, and puts it back. It returns the tests that failed.
+func (r *rule) try(ctx context.Context, dir string) (failed []string, err error) {
+	path := filepath.Join(dir, r.file)
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if n := bytes.Count(content, []byte(r.old)); n != 1 {
+		return nil, fmt.Errorf("%q stands %d times in %s; the list is behind the code", r.old, n, r.file)
+	}
+	defer func() { err = errors.Join(err, os.WriteFile(path, content, 0o600)) }()
+	if err := os.WriteFile(path, bytes.Replace(content, []byte(r.old), []byte(r.new), 1), 0o600); err != nil {
+		return nil, err
+	}
+	if out, err := command(ctx, dir, "vet", "./faults/").CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("without the rule it does not build: %w\n%s", err, out)
+	}
+	out, err := command(ctx, dir, "test", "-count=1", "-failfast", "-timeout=4m", "-run", r.tests, "./faults/").CombinedOutput()
+	if err == nil {
+		return nil, nil
+	}
+	for line := range strings.Lines(string(out)) {
+		if name, ok := strings.CutPrefix(line, "--- FAIL: "); ok {
+			failed = append(failed, strings.Fields(name)[0])
+		}
+	}
+	if len(failed) == 0 {
+		if bytes.Contains(out, []byte("panic: ")) || bytes.Contains(out, []byte("deadlock")) {
+			return []string{"a panic of the tests"}, nil
+		}
+		return nil, fmt.Errorf("the tests did not run: %w\n%s", err, out)
+	}
+	return failed, nil
+}
+
+func command(ctx context.Context, dir string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = dir
+	return cmd
+}
