@@ -200,3 +200,32 @@ func TestApplicationRedirectCarriesNoCredentials(t *testing.T) {
 		t.Errorf("the other service was told %q", got)
 	}
 }
+
+// Whoever may register an instance could have every caller ask its own machine's metadata.
+func TestMetadataAddressIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, addr := range []string{"169.254.169.254:80", "[fe80::1]:80", "[fd00:ec2::254]:80", "0.0.0.0:80"} {
+		good := []string{"192.0.2.1:80", "192.0.2.2:80"}
+		f := newFakeAgent(t, list("7", health("pay", good)))
+		var e eye
+		hop := newHop(t, onehop.WithConsul(f.agent()), onehop.WithPolicies(policy.Static{}), e.option())
+		up := hop.Upstream("pay")
+		e.awaitListed(t, 2)
+		f.script(list("8", health("pay", append(good, addr))))
+		await(t, "the refusal", func() bool { _, err := e.troubled(); return err != nil })
+		if _, err := e.troubled(); !strings.Contains(err.Error(), "address") {
+			t.Errorf("%s: %v", addr, err)
+		}
+		for range 20 {
+			_, err := onehop.Do(t.Context(), up, func(_ context.Context, ep resolver.Endpoint) (int, error) {
+				if !contains(good, ep.Addr) {
+					t.Errorf("%s was called", ep.Addr)
+				}
+				return 0, nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}

@@ -27,6 +27,10 @@ type Consul struct {
 	Agent         consul.Agent
 	Consistency   Consistency // "": Stale. Reads that confirm an empty or shrunken list are always consistent
 	TaggedAddress string      // such as "wan" or "lan_ipv6"; "", or not registered: the service's address, else the node's
+
+	// AllowLinkLocal accepts instances at link-local addresses and at those of clouds' metadata services. false: a list
+	// with one is refused whole.
+	AllowLinkLocal bool
 }
 
 // Watch implements [Resolver]. It publishes at each answer of Consul, changed or not, so that the age of a snapshot is
@@ -93,6 +97,9 @@ func (c Consul) endpoints(entries []*consulapi.ServiceEntry) ([]Endpoint, error)
 	var problems []error
 	for i, entry := range entries {
 		e, err := endpointOf(entry, c.TaggedAddress)
+		if err == nil {
+			err = checkAddress(e.Addr, c.AllowLinkLocal)
+		}
 		if err != nil {
 			problems = append(problems, fmt.Errorf("instance %d of %d: %w", i+1, len(entries), err))
 			if len(problems) == maxProblems {

@@ -23,6 +23,8 @@ type DNS struct {
 	Domain string        // "consul" when ""
 	Port   int           // not 0: ask A and AAAA and use this port
 	MinTTL time.Duration // 0: 1s; a floor under the answers' TTL
+
+	AllowLinkLocal bool // as in [Consul]
 }
 
 const (
@@ -57,6 +59,9 @@ func (d DNS) watch(ctx context.Context, t Target, publish func(Snapshot, error),
 		found, ttl, err := w.lookup(ctx)
 		if ctx.Err() != nil {
 			return
+		}
+		if err == nil {
+			err = checkAddresses(found, d.AllowLinkLocal)
 		}
 		rest := max(min(ttl, maxTTL), w.minTTL)
 		if err != nil {
