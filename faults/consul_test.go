@@ -43,7 +43,7 @@ func TestRow1ConsulDownAtStart(t *testing.T) {
 		if !o.ok() {
 			t.Errorf("a snapshot on disk, and the first call fails: %v", o.err)
 		}
-		figure(t, "first answer from the disk's endpoints after %s", o.took.Round(time.Millisecond))
+		figuref(t, "first answer from the disk's endpoints after %s", o.took.Round(time.Millisecond))
 	})
 	t.Run("nothing", func(t *testing.T) {
 		t.Parallel()
@@ -57,7 +57,7 @@ func TestRow1ConsulDownAtStart(t *testing.T) {
 		if !errors.Is(o.err, context.DeadlineExceeded) {
 			t.Errorf("%v is no deadline", o.err)
 		}
-		figure(t, "without one the error came after %s of a deadline of 1 s", o.took.Round(time.Millisecond))
+		figuref(t, "without one the error came after %s of a deadline of 1 s", o.took.Round(time.Millisecond))
 	})
 	t.Run("seed", func(t *testing.T) {
 		t.Parallel()
@@ -117,7 +117,7 @@ func hour(t *testing.T, then func(http.ResponseWriter, *http.Request, int), judg
 			t.Errorf("%d endpoints were drained", n)
 		}
 		asked = f.asked() - asked
-		figure(t, "%d requests to Consul in an hour", asked)
+		figuref(t, "%d requests to Consul in an hour", asked)
 		if float64(asked) > time.Since(begin).Seconds()+2 { // a burst of two
 			t.Errorf("%d requests in %s: more than one a second", asked, time.Since(begin))
 		}
@@ -129,6 +129,7 @@ func TestRow2AgentDownForAnHour(t *testing.T) {
 	t.Parallel()
 	row(t, 2)
 	hour(t, broken, func(t *testing.T, _ *fakeAgent, e *eye, _ int) {
+		t.Helper()
 		if n, _ := e.troubled(); n == 0 {
 			t.Error("no failure was told")
 		}
@@ -146,6 +147,7 @@ func TestRow3AgentFlaps(t *testing.T) {
 		good(w, r, n)
 	}
 	hour(t, flapping, func(t *testing.T, _ *fakeAgent, e *eye, _ int) {
+		t.Helper()
 		if n := e.listed(); n != 2 {
 			t.Errorf("%d endpoints", n)
 		}
@@ -160,6 +162,7 @@ func TestRow6IndexIsNone(t *testing.T) {
 			t.Parallel()
 			good := list(index, health("pay", []string{"192.0.2.1:80", "192.0.2.2:80"}))
 			hour(t, good, func(t *testing.T, _ *fakeAgent, e *eye, asked int) {
+				t.Helper()
 				if asked > 3600/15 {
 					t.Errorf("%d requests in an hour; want at most one in 15 s", asked)
 				}
@@ -197,6 +200,7 @@ func TestRow10MalformedAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			hour(t, list("9", body), func(t *testing.T, f *fakeAgent, e *eye, _ int) {
+				t.Helper()
 				if n, _ := e.troubled(); n == 0 {
 					t.Error("no failure was told")
 				}
@@ -217,6 +221,7 @@ func TestRow12ConsulRefuses(t *testing.T) {
 		t.Run(fmt.Sprint(code), func(t *testing.T) {
 			t.Parallel()
 			hour(t, status(code), func(t *testing.T, _ *fakeAgent, _ *eye, asked int) {
+				t.Helper()
 				if asked > 3600/15 {
 					t.Errorf("%d requests in an hour: the rate did not fall", asked)
 				}
@@ -295,13 +300,13 @@ func TestRow5IndexGoesBackwards(t *testing.T) {
 	a.Do(t, http.MethodPut, "/v1/snapshot", saved)
 	restored := time.Now()
 	e.awaitListed(t, 2)
-	figure(t, "restore seen after %s of a wait of %s", time.Since(restored).Round(time.Millisecond), wait)
+	figuref(t, "restore seen after %s of a wait of %s", time.Since(restored).Round(time.Millisecond), wait)
 	for i := range 3 {
 		catalogue(t, a, "pay", fmt.Sprintf("again-%d", i), newServer(t).addr)
 		start := time.Now()
 		e.awaitListed(t, 3+i)
 		seen := time.Since(start)
-		figure(t, "update %d after the restore seen after %s", i+1, seen.Round(time.Millisecond))
+		figuref(t, "update %d after the restore seen after %s", i+1, seen.Round(time.Millisecond))
 		if seen > 2*time.Second { // 1 s by the pace of requests, and a loaded machine
 			t.Errorf("update %d seen after %s", i+1, seen)
 		}
@@ -326,8 +331,12 @@ func TestRow7RightsLost(t *testing.T) {
 	registered(t, a, "pay", servers)
 	rules := `service_prefix "" { policy = "read" } node_prefix "" { policy = "read" }`
 	for name, lose := range map[string]func(t *testing.T, accessor, policyID string){
-		"revoked": func(t *testing.T, accessor, _ string) { a.Do(t, http.MethodDelete, "/v1/acl/token/"+accessor, nil) },
+		"revoked": func(t *testing.T, accessor, _ string) {
+			t.Helper()
+			a.Do(t, http.MethodDelete, "/v1/acl/token/"+accessor, nil)
+		},
 		"stripped": func(t *testing.T, _, id string) {
+			t.Helper()
 			a.Do(t, http.MethodPut, "/v1/acl/policy/"+id, map[string]any{"Name": "p-stripped", "Rules": ""})
 		},
 	} {
@@ -346,7 +355,7 @@ func TestRow7RightsLost(t *testing.T) {
 				t.Errorf("%d endpoints are believed; want the 2 from before", n)
 			}
 			n, err := e.troubled()
-			figure(t, "%d alarms", n)
+			figuref(t, "%d alarms", n)
 			if strings.Contains(err.Error(), secret) {
 				t.Error("the alarm shows the token")
 			}
@@ -381,7 +390,7 @@ func TestRow11AnswerDripsForEver(t *testing.T) {
 			if _, err := w.Write([]byte("[")); err != nil {
 				return
 			}
-			w.(http.Flusher).Flush()
+			_ = http.NewResponseController(w).Flush()
 			time.Sleep(50 * time.Millisecond)
 		}
 	})
@@ -396,7 +405,7 @@ func TestRow11AnswerDripsForEver(t *testing.T) {
 	goroutines := runtime.NumGoroutine()
 	tr.more(50)
 	tr.stop().wantNoneFailed(t)
-	figure(t, "%d requests until the drip was given up, %d goroutines in the whole process", most, goroutines)
+	figuref(t, "%d requests until the drip was given up, %d goroutines in the whole process", most, goroutines)
 	if most > 2 {
 		t.Errorf("%d requests beside the dripping one", most)
 	}
@@ -434,7 +443,7 @@ func TestRow71RestartedWithEqualIndex(t *testing.T) {
 	close(restart)
 	e.awaitListed(t, 3)
 	seen := time.Since(start)
-	figure(t, "seen after %s", seen.Round(time.Millisecond))
+	figuref(t, "seen after %s", seen.Round(time.Millisecond))
 	if seen > 2*time.Second { // 1 s at most until the first try again, and a loaded machine
 		t.Errorf("seen after %s", seen)
 	}
@@ -472,7 +481,7 @@ func TestRow58BlueGreen(t *testing.T) {
 	tr.more(200)
 	tr.stop().wantNoneFailed(t)
 	late := wire(blue) - old
-	figure(t, "%d attempts at the old after the new list", late)
+	figuref(t, "%d attempts at the old after the new list", late)
 	if late > 0 {
 		t.Errorf("%d attempts at the old after they were gone", late)
 	}
@@ -510,7 +519,7 @@ func TestRow59AgentRestartLosesAll(t *testing.T) {
 		n, open := s.dialled()
 		again, standing = again+n, standing+open
 	}
-	figure(t, "%d connections before, %d made in all, %d stand", made, again, standing)
+	figuref(t, "%d connections before, %d made in all, %d stand", made, again, standing)
 	if standing != again {
 		t.Errorf("%d connections were dropped", again-standing)
 	}
@@ -563,7 +572,7 @@ func TestRow72ScaledToZeroAndBack(t *testing.T) {
 	if !strings.Contains(last.err.Error(), name) {
 		t.Errorf("%v does not name the service", last.err)
 	}
-	figure(t, "the slowest call took %s", slowest.Round(time.Millisecond))
+	figuref(t, "the slowest call took %s", slowest.Round(time.Millisecond))
 	if slowest > 5*time.Second {
 		t.Errorf("a call hung for %s", slowest)
 	}
@@ -572,7 +581,7 @@ func TestRow72ScaledToZeroAndBack(t *testing.T) {
 	registered(t, a, name, []*server{fresh})
 	await(t, "the service is back", func() bool { return get(t, web, "http://"+name+"/").ok() })
 	back := time.Since(start)
-	figure(t, "back after %s", back.Round(time.Millisecond))
+	figuref(t, "back after %s", back.Round(time.Millisecond))
 	if back > 2*time.Second {
 		t.Errorf("back after %s; want 1 s", back)
 	}
@@ -639,7 +648,7 @@ func TestRow9ListShrinks(t *testing.T) {
 	before, atStays := tr.count(), wire(servers[:2])
 	tr.more(300)
 	load := float64(wire(servers[:2])-atStays) / float64(tr.count()-before) / .2
-	figure(t, "the survivors' load is %.2f x while the lost answer", load)
+	figuref(t, "the survivors' load is %.2f x while the lost answer", load)
 	if load > 2.5 { // 5 if they were not held; 1.25 is for the long run, below
 		t.Errorf("the survivors' load is %.2f x", load)
 	}
@@ -661,7 +670,7 @@ func TestRow9ListShrinks(t *testing.T) {
 			t.Errorf("%d refused tries at %s", n, addr)
 		}
 	}
-	figure(t, "refused tries once the lost are dead: %v of 8", len(tries))
+	figuref(t, "refused tries once the lost are dead: %v of 8", len(tries))
 }
 
 // The 30 seconds in which the lost are held, in virtual time.
@@ -687,7 +696,7 @@ func TestRow9HeldForHalfAMinute(t *testing.T) {
 		stayed := m.seen(hosts[all[0]]) + m.seen(hosts[all[1]])
 		time.Sleep(29 * time.Second)
 		load := float64(m.seen(hosts[all[0]])+m.seen(hosts[all[1]])-stayed) / float64(tr.count()-at) / .2
-		figure(t, "the survivors' load is %.3f x for 29 s", load)
+		figuref(t, "the survivors' load is %.3f x for 29 s", load)
 		if load > 1.25 {
 			t.Errorf("the survivors' load is %.2f x", load)
 		}
@@ -737,7 +746,7 @@ func TestRow54LocalDatacenterGone(t *testing.T) {
 	at = tr.count()
 	tr.more(200)
 	tr.since(at).wantNoneFailed(t)
-	figure(t, "%d calls failed in the first second without the own datacenter", early)
+	figuref(t, "%d calls failed in the first second without the own datacenter", early)
 	at = tr.count()
 	for _, s := range local {
 		s.start()

@@ -68,7 +68,7 @@ func (s *dnsServer) tcp(l net.Listener, wg *sync.WaitGroup) {
 			return
 		}
 		wg.Go(func() {
-			defer c.Close()
+			defer c.Close() //nolint:errcheck // a test's server
 			var size [2]byte
 			for {
 				if _, err := io.ReadFull(c, size[:]); err != nil {
@@ -160,7 +160,7 @@ func TestRow13AnswersAreTrimmed(t *testing.T) {
 		dnsHop(t, a.DNSAddr, &e).Upstream(name)
 		await(t, "an answer", func() bool { return e.listed() >= 0 })
 		e.awaitListed(t, n)
-		figure(t, "%d of %d found in Consul's DNS", e.listed(), n)
+		figuref(t, "%d of %d found in Consul's DNS", e.listed(), n)
 	})
 	for name, truncated := range map[string]bool{"with TC": true, "without TC": false} {
 		t.Run(name, func(t *testing.T) {
@@ -181,7 +181,7 @@ func TestRow13AnswersAreTrimmed(t *testing.T) {
 			var e eye
 			dnsHop(t, s.addr, &e).Upstream("pay")
 			await(t, "an answer", func() bool { return e.listed() >= 0 })
-			figure(t, "%d of %d found", e.listed(), n)
+			figuref(t, "%d of %d found", e.listed(), n)
 			if e.listed() != n {
 				t.Errorf("%d of %d endpoints", e.listed(), n)
 			}
@@ -215,7 +215,7 @@ func TestRow14ForeignDNSAnswers(t *testing.T) {
 			t.Fatal(o.err)
 		}
 	}
-	figure(t, "%d of 50 calls misrouted", evil.seen())
+	figuref(t, "%d of 50 calls misrouted", evil.seen())
 	if evil.seen() != 0 || good.seen() != 50 {
 		t.Errorf("good saw %d, evil %d", good.seen(), evil.seen())
 	}
@@ -238,7 +238,7 @@ func TestRow15NameUnknownAndTTLZero(t *testing.T) {
 	tr.more(250)
 	asked, took := s.asked(), time.Since(start)
 	tr.stop().wantNoneFailed(t)
-	figure(t, "%d queries in %s", asked, took.Round(100*time.Millisecond))
+	figuref(t, "%d queries in %s", asked, took.Round(100*time.Millisecond))
 	if float64(asked) > took.Seconds()+3 {
 		t.Errorf("%d queries in %s; want one a second", asked, took)
 	}

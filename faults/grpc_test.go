@@ -173,7 +173,7 @@ func TestRow75ProcessDiesAfterBooking(t *testing.T) {
 		t.Errorf("got %v; want an error with reason unsafe", err)
 	}
 	by := booked(t, all)
-	figure(t, "executions %d, and an error that says why it was not repeated", by[id])
+	figuref(t, "executions %d, and an error that says why it was not repeated", by[id])
 	if by[id] != 1 {
 		t.Errorf("executed %d times; want once", by[id])
 	}
@@ -216,7 +216,9 @@ func TestRow80WaitForReady(t *testing.T) {
 	t.Cleanup(func() {
 		s.Stop()
 		if !later.Stop() {
-			<-served
+			if err := <-served; err != nil {
+				t.Log(err)
+			}
 		}
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)
@@ -228,7 +230,7 @@ func TestRow80WaitForReady(t *testing.T) {
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	figure(t, "%d attempt on the wire, answered after %s", calls, time.Since(start).Round(time.Millisecond))
+	figuref(t, "%d attempt on the wire, answered after %s", calls, time.Since(start).Round(time.Millisecond))
 	if calls != 1 {
 		t.Errorf("%d attempts on the wire; want 1", calls)
 	}

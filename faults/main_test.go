@@ -61,14 +61,6 @@ func agent(t *testing.T) *consultest.Agent {
 // long says whether rows may take minutes.
 func long() bool { return os.Getenv("ONEHOP_FAULTS") == "long" }
 
-// onlyLong skips a form of a row that takes minutes.
-func onlyLong(t *testing.T) {
-	t.Helper()
-	if !long() {
-		t.Skip("takes minutes: set ONEHOP_FAULTS=long")
-	}
-}
-
 // row says which row of the table t is, for the report.
 func row(t *testing.T, number int) {
 	t.Helper()
@@ -81,8 +73,8 @@ func row(t *testing.T, number int) {
 	t.Attr("measure", r.measure)
 }
 
-// figure is one measured number of a row, for the report.
-func figure(t *testing.T, format string, args ...any) {
+// figuref tells one measured number of a row, for the report.
+func figuref(t *testing.T, format string, args ...any) {
 	t.Helper()
 	text := fmt.Sprintf(format, args...)
 	t.Attr("figure", text)

@@ -110,7 +110,7 @@ func TestRow66CapacityFalls(t *testing.T) {
 		for _, tr := range all {
 			tr.stop()
 		}
-		figure(t, "goodput %.1f %% before, %.1f %% at 40 %% capacity, %.1f %% 10 s after", 100*before, 100*during, 100*after)
+		figuref(t, "goodput %.1f %% before, %.1f %% at 40 %% capacity, %.1f %% 10 s after", 100*before, 100*during, 100*after)
 		if before < .99 || after < .95 {
 			t.Errorf("goodput %.1f %% before, %.1f %% 10 s after; want 95", 100*before, 100*after)
 		}

@@ -121,7 +121,7 @@ func TestRow21UnknownField(t *testing.T) {
 			t.Errorf("the warnings do not name %s: %s", path, said)
 		}
 	}
-	figure(t, "applied, %d warnings", len(r.Warnings))
+	figuref(t, "applied, %d warnings", len(r.Warnings))
 }
 
 func TestRow22AbsurdValues(t *testing.T) {
@@ -152,7 +152,7 @@ func TestRow22AbsurdValues(t *testing.T) {
 		get(t, c.web, "http://pay/")
 		most = max(most, wire(servers)-before)
 	}
-	figure(t, "at most %d attempts on the wire", most)
+	figuref(t, "at most %d attempts on the wire", most)
 	if most > 5 || most < 2 {
 		t.Errorf("%d attempts on the wire; want 2 to 5", most)
 	}
@@ -188,7 +188,7 @@ func TestRow24KeyDeletedTokenLost(t *testing.T) {
 	await(t, "an alarm", func() bool { return len(c.eye.refusals()) > refused })
 	await(t, "some more reads", func() bool { return len(c.eye.refusals()) > refused || strings.Contains(c.logs.String(), "denied") })
 	c.wantAttempts(t, 2)
-	figure(t, "%d policies put in force after the token was lost", c.eye.settings()-swaps)
+	figuref(t, "%d policies put in force after the token was lost", c.eye.settings()-swaps)
 	if n := c.eye.settings() - swaps; n != 0 {
 		t.Errorf("the policy flapped %d times", n)
 	}
@@ -220,7 +220,7 @@ func TestRow25PolicyChangesTenTimesASecond(t *testing.T) {
 		return r.Policy.Retry.MaxAttempts == last && r.Policy.CircuitBreaker.OpenFor == 59*time.Second
 	})
 	swaps, took := c.eye.settings()-before, time.Since(start)
-	figure(t, "%d swaps in %s for 40 changes", swaps, took.Round(time.Millisecond))
+	figuref(t, "%d swaps in %s for 40 changes", swaps, took.Round(time.Millisecond))
 	if float64(swaps) > took.Seconds()+2 {
 		t.Errorf("%d swaps in %s; want at most one a second", swaps, took)
 	}
@@ -261,7 +261,7 @@ func TestRow26OversizeDocument(t *testing.T) {
 	}
 	c.wantAttempts(t, 4)
 	grown := float64(heap()-before) / (1 << 20)
-	figure(t, "heap %+.1f MiB after 5 documents of 400 KiB", grown)
+	figuref(t, "heap %+.1f MiB after 5 documents of 400 KiB", grown)
 	if grown > 4 {
 		t.Errorf("the heap grew by %.1f MiB", grown)
 	}
@@ -324,7 +324,7 @@ func TestRow27OddDocuments(t *testing.T) {
 			t.Errorf("%s: %q tells no place", name, text)
 		}
 	}
-	figure(t, "%d of %d refused with their place", refused, len(odd))
+	figuref(t, "%d of %d refused with their place", refused, len(odd))
 	c := newConfigured(t, newServers(t, 1))
 	c.begin(t)
 	c.put(t, "retry: {max_attempts: 4}")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/onehop-go/onehop"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -13,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/onehop-go/onehop"
 	"github.com/onehop-go/onehop/internal/consultest"
 	"github.com/onehop-go/onehop/policy"
 )
@@ -35,7 +35,7 @@ func TestRow28EndpointKilled(t *testing.T) {
 	after := tr.since(at)
 	all := tr.stop()
 	all.wantNoneFailed(t)
-	figure(t, "p99 %s healthy, %s in the 3 s after the kill", before.quantile(.99).Round(time.Millisecond), after.quantile(.99).Round(time.Millisecond))
+	figuref(t, "p99 %s healthy, %s in the 3 s after the kill", before.quantile(.99).Round(time.Millisecond), after.quantile(.99).Round(time.Millisecond))
 	seen := instances[1].Ledger(t).Requests + instances[2].Ledger(t).Requests
 	if most := len(all) + len(before) + 50; seen > most {
 		t.Errorf("the survivors saw %d requests for %d calls", seen, len(all)+len(before))
@@ -61,7 +61,9 @@ func resetter(t *testing.T) (addr string, accepted func() int) {
 			mu.Lock()
 			n++
 			mu.Unlock()
-			_ = c.(*net.TCPConn).SetLinger(0)
+			if tcp, ok := c.(*net.TCPConn); ok {
+				_ = tcp.SetLinger(0)
+			}
 			_ = c.Close()
 		}
 	})
@@ -82,7 +84,7 @@ func TestRow30ResetOnAccept(t *testing.T) {
 	all := tr.stop()
 	all.wantNoneFailed(t)
 	late := accepted() - early
-	figure(t, "%d connections broken in the first 400 calls, %d in the next 300", early, late)
+	figuref(t, "%d connections broken in the first 400 calls, %d in the next 300", early, late)
 	if early == 0 {
 		t.Error("the faulty endpoint was never tried")
 	}
@@ -118,7 +120,7 @@ func TestRow31HeadersDrip(t *testing.T) {
 	if dripping.accepted() == 0 {
 		t.Error("the faulty endpoint was never tried")
 	}
-	figure(t, "%d attempts at the dripping endpoint of %d calls", dripping.accepted(), len(all))
+	figuref(t, "%d attempts at the dripping endpoint of %d calls", dripping.accepted(), len(all))
 }
 
 func TestRow41RollingDeploy(t *testing.T) {
@@ -208,13 +210,13 @@ func TestRow53EveryEndpointOpen(t *testing.T) {
 	tr.until("a success", func(all []outcome) bool {
 		return len(all) > at && all[len(all)-1].ok()
 	})
-	figure(t, "the first success %s after half are back", time.Since(start).Round(time.Millisecond))
+	figuref(t, "the first success %s after half are back", time.Since(start).Round(time.Millisecond))
 	tr.more(100) // every second they are dialled again
 	at = tr.count()
 	tr.more(150)
 	late := tr.since(at)
 	tr.stop()
-	figure(t, "then %d of %d calls failed", late.failed(), len(late))
+	figuref(t, "then %d of %d calls failed", late.failed(), len(late))
 	if late.failed() > 0 {
 		t.Errorf("%d of %d calls failed while half of the endpoints answer", late.failed(), len(late))
 	}
@@ -239,7 +241,7 @@ func TestRow56SixOfTenKilled(t *testing.T) {
 	tr.more(4000)
 	all := tr.stop()
 	opened := e.openings()
-	figure(t, "%.3f %% of %d calls ok, %d opened", 100*all.okShare(), len(all), len(opened))
+	figuref(t, "%.3f %% of %d calls ok, %d opened", 100*all.okShare(), len(all), len(opened))
 	if all.okShare() < .999 {
 		t.Errorf("%.3f %% ok; want 99.9", 100*all.okShare())
 	}
@@ -268,7 +270,7 @@ func TestRow57AllFailHalf(t *testing.T) {
 	tr.more(4000)
 	all := tr.stop()
 	opened := e.openings()
-	figure(t, "%.1f %% ok of %d calls, %d of 10 endpoints ever opened", 100*all.okShare(), len(all), len(opened))
+	figuref(t, "%.1f %% ok of %d calls, %d of 10 endpoints ever opened", 100*all.okShare(), len(all), len(opened))
 	if all.okShare() < .47 { // the servers' 50 %, less three sigma
 		t.Errorf("%.1f %% ok; the servers answer 50 %%", 100*all.okShare())
 	}
@@ -298,6 +300,7 @@ func TestRow60OneFailsFast(t *testing.T) {
 }
 
 func failsFast(t *testing.T, rps int, breaker bool) {
+	t.Helper()
 	m := newMemory(t)
 	var list []string
 	for i := range 10 {
@@ -330,7 +333,8 @@ func failsFast(t *testing.T, rps int, breaker bool) {
 	all := first.stop()
 	later := m.seen(bad) - at - hit
 	share := float64(later) / float64(len(all)-early)
-	figure(t, "%d rps, breaker %v: %d of the first %d calls there, then %.2f %%; %d of %d calls lost", rps, breaker, hit, early, 100*share, all.failed(), len(all))
+	figuref(t, "%d rps, breaker %v: %d of the first %d calls there, then %.2f %%; %d of %d calls lost",
+		rps, breaker, hit, early, 100*share, all.failed(), len(all))
 	if share > .05 {
 		t.Errorf("%.1f %% of the later calls; want far less than its fair 10 %%", 100*share)
 	}

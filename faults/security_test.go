@@ -85,15 +85,15 @@ func TestCanaryIsNeverSeen(t *testing.T) {
 	document := "timeout: 1s # " + value + "\nnote_" + "x: " + value + "\nretry: {max_attempts: 99}\n"
 	kv := func(rw http.ResponseWriter, r *http.Request, n int) {
 		rw.Header().Set("X-Consul-Index", "7")
-		if strings.HasPrefix(r.URL.Path, "/v1/kv/") {
-			_, _ = fmt.Fprintf(rw, `[{"Key":%q,"Value":%q,"ModifyIndex":7}]`, strings.TrimPrefix(r.URL.Path, "/v1/kv/"), base64Of(document))
+		if key, ok := strings.CutPrefix(r.URL.Path, "/v1/kv/"); ok {
+			_, _ = fmt.Fprintf(rw, `[{"Key":%q,"Value":%q,"ModifyIndex":7}]`, key, base64Of(document))
 			return
 		}
 		list("7", health("pay", []string{"127.0.0.1:1"}))(rw, r, n)
 	}
 	scripts := map[string]func(http.ResponseWriter, *http.Request, int){
 		"broken": broken, "403": status(http.StatusForbidden), "500": status(http.StatusInternalServerError), "document": kv,
-		"cut": func(rw http.ResponseWriter, r *http.Request, _ int) { _, _ = rw.Write([]byte(`[{"Value":"` + value)) },
+		"cut": func(rw http.ResponseWriter, _ *http.Request, _ int) { _, _ = rw.Write([]byte(`[{"Value":"` + value)) },
 		"moved": func(rw http.ResponseWriter, r *http.Request, _ int) {
 			http.Redirect(rw, r, "http://127.0.0.1:1/", http.StatusFound)
 		},
@@ -153,7 +153,8 @@ func TestServiceNameCannotTraverse(t *testing.T) {
 		list("7", "[]")(w, r, n)
 	})
 	hop := newHop(t, onehop.WithConsul(f.agent()))
-	for _, name := range []string{"../kv/secret", "..", ".", "a/../../kv/secret", "a%2f..%2fkv", "pay?token=x", "pay#x", "pay\r\nX: y", "//evil", `..\kv`, "pay/../x"} {
+	for _, name := range []string{"../kv/secret", "..", ".", "a/../../kv/secret", "a%2f..%2fkv", "pay?token=x", "pay#x",
+		"pay\r\nX: y", "//evil", `..\kv`, "pay/../x"} {
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		_, err := onehop.Do(ctx, hop.UpstreamTarget(resolver.Target{Service: name}), nothing)
 		cancel()

@@ -205,7 +205,7 @@ func closedAddr(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer l.Close() //nolint:errcheck // never used
 	return l.Addr().String()
 }
 

@@ -193,7 +193,7 @@ func TestSoak(t *testing.T) {
 	late := calm()
 	wg.Wait()
 	drift := 100 * (float64(late)/float64(early) - 1)
-	figure(t, "%d calls in %s: %d that may be repeated failed, %d executed twice, heap %.1f MiB, drift %+.1f %%",
+	figuref(t, "%d calls in %s: %d that may be repeated failed, %d executed twice, heap %.1f MiB, drift %+.1f %%",
 		calls.Load(), length, failed.Load(), tickets.twice.Load(), float64(late)/(1<<20), drift)
 	if tickets.twice.Load() != 0 {
 		t.Errorf("%d calls were executed twice", tickets.twice.Load())

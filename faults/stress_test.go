@@ -68,7 +68,7 @@ func TestRow46CloseDoAndUpdateAtOnce(t *testing.T) {
 		})
 		wg.Wait()
 	}
-	figure(t, "%d calls in %d rounds, errors %v", calls, rounds, other)
+	figuref(t, "%d calls in %d rounds, errors %v", calls, rounds, other)
 	for reason := range other {
 		if reason != onehop.ReasonClosed {
 			t.Errorf("%d calls failed for another reason than the close: %q", other[reason], reason)
@@ -106,7 +106,7 @@ func TestRow49ColdStartOfTenThousand(t *testing.T) {
 	}
 	wg.Wait()
 	asked := f.asked() - int(blocked.Load())
-	figure(t, "%d queries to Consul, %d of 10000 calls failed", asked, failed.Load())
+	figuref(t, "%d queries to Consul, %d of 10000 calls failed", asked, failed.Load())
 	if asked != 1 || failed.Load() != 0 {
 		t.Errorf("%d queries; want 1 (and the one that blocks); %d calls failed", asked, failed.Load())
 	}
@@ -142,7 +142,7 @@ func TestRow52ThousandRestartTogether(t *testing.T) {
 		}
 		mean := float64(sum) / float64(len(perSecond))
 		peak := float64(slices.Max(perSecond))
-		figure(t, "%d clients: %.0f queries a second, peak/mean %.2f", n, mean, peak/mean)
+		figuref(t, "%d clients: %.0f queries a second, peak/mean %.2f", n, mean, peak/mean)
 		if peak/mean > 1.6 {
 			t.Errorf("peak/mean %.2f: they go in step: %v", peak/mean, perSecond)
 		}
@@ -161,9 +161,8 @@ func TestRow17GreatCatalogue(t *testing.T) {
 	}
 	expected, tooMany := great(100_000), great(250_000)
 	release := make(chan struct{})
-	var index, body atomic.Value
-	index.Store("7")
-	body.Store(expected)
+	var now atomic.Pointer[[2]string] // index and body
+	now.Store(&[2]string{"7", expected})
 	f := newFakeAgent(t, func(w http.ResponseWriter, r *http.Request, n int) {
 		if r.URL.Query().Get("index") == "7" { // blocks until there is something else
 			select {
@@ -171,7 +170,8 @@ func TestRow17GreatCatalogue(t *testing.T) {
 			case <-r.Context().Done():
 			}
 		}
-		list(index.Load().(string), body.Load().(string))(w, r, n)
+		said := now.Load()
+		list(said[0], said[1])(w, r, n)
 	})
 	var e eye
 	hop := newHop(t, onehop.WithConsul(f.agent()), onehop.WithPolicies(policy.Static{}), e.option())
@@ -182,8 +182,7 @@ func TestRow17GreatCatalogue(t *testing.T) {
 		t.Fatal(err)
 	}
 	good := float64(heap()-before) / (1 << 20)
-	index.Store("8")
-	body.Store(tooMany)
+	now.Store(&[2]string{"8", tooMany})
 	close(release)
 	var most int64
 	await(t, "the refusal of what is too much", func() bool {
@@ -192,7 +191,7 @@ func TestRow17GreatCatalogue(t *testing.T) {
 		return err != nil && strings.Contains(err.Error(), "larger than")
 	})
 	peak := float64(most-before) / (1 << 20)
-	figure(t, "100,000 instances (%d MB): heap %+.0f MiB; 250,000 (%d MB) refused, %.0f MiB at most", len(expected)>>20, good, len(tooMany)>>20, peak)
+	figuref(t, "100,000 instances (%d MB): heap %+.0f MiB; 250,000 (%d MB) refused, %.0f MiB at most", len(expected)>>20, good, len(tooMany)>>20, peak)
 	if e.listed() != 100_000 {
 		t.Errorf("%d endpoints; the last known 100,000 stay", e.listed())
 	}

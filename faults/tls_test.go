@@ -129,7 +129,7 @@ func TestRow36CertificateIsWrong(t *testing.T) {
 					t.Errorf("beside a good endpoint: %v", o.err)
 				}
 			}
-			figure(t, "%d bytes of requests sent, %d calls without TLS", inside.Load(), plain.Load())
+			figuref(t, "%d bytes of requests sent, %d calls without TLS", inside.Load(), plain.Load())
 			if inside.Load() != 0 || plain.Load() != 0 {
 				t.Errorf("%d bytes sent inside, %d connections without TLS", inside.Load(), plain.Load())
 			}

@@ -217,7 +217,7 @@ func (tr *traffic) until(what string, f func([]outcome) bool) {
 func (tr *traffic) seen() ([]outcome, <-chan struct{}) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
-	return tr.all[:len(tr.all):len(tr.all)], tr.next
+	return slices.Clip(tr.all), tr.next
 }
 
 // stop ends the traffic, waits for what runs, and returns all outcomes. Again: the same.
@@ -269,7 +269,7 @@ func (l tally) quantile(q float64) time.Duration {
 func (l tally) wantNoneFailed(t *testing.T) {
 	t.Helper()
 	n := l.failed()
-	figure(t, "%d of %d calls failed", n, len(l))
+	figuref(t, "%d of %d calls failed", n, len(l))
 	if n == 0 && len(l) > 0 {
 		return
 	}

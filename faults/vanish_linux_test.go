@@ -37,7 +37,11 @@ func swallow(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := fmt.Sprint("127.0.0.1:", name.(*syscall.SockaddrInet4).Port)
+	four, ok := name.(*syscall.SockaddrInet4)
+	if !ok {
+		t.Fatal("no IPv4 address")
+	}
+	addr := fmt.Sprint("127.0.0.1:", four.Port)
 	for range 20 { // fills the queue
 		c, err := net.DialTimeout("tcp", addr, 300*time.Millisecond)
 		if err != nil {
@@ -71,7 +75,7 @@ func TestRow29SYNBlackhole(t *testing.T) {
 			}
 		}
 	})
-	figure(t, "%d of %d calls touched, %s at most of a connect_timeout of %s", touched, len(all), longest.Round(time.Millisecond), p.ConnectTimeout)
+	figuref(t, "%d of %d calls touched, %s at most of a connect_timeout of %s", touched, len(all), longest.Round(time.Millisecond), p.ConnectTimeout)
 	if touched == 0 || float64(touched) > .01*float64(len(all)) {
 		t.Errorf("%d of %d calls touched; want at most 1 %%", touched, len(all))
 	}
@@ -116,7 +120,7 @@ func TestRow35ProcessStopped(t *testing.T) {
 	instances[0].Resume(t)
 	all := tr.stop()
 	all.wantNoneFailed(t)
-	figure(t, "over HTTP/2, stopped: %d of %d calls met it, the last %s before the end", hung, len(all)-at, time.Since(last).Round(time.Second))
+	figuref(t, "over HTTP/2, stopped: %d of %d calls met it, the last %s before the end", hung, len(all)-at, time.Since(last).Round(time.Second))
 	if hung == 0 || hung > 50 {
 		t.Errorf("%d of %d calls met the stopped process; it was not left", hung, len(all)-at)
 	}
@@ -164,7 +168,7 @@ func inNamespace(t *testing.T) bool {
 	out, err := cmd.CombinedOutput()
 	for line := range strings.Lines(string(out)) {
 		if _, attr, ok := strings.Cut(line, "=== ATTR  "+t.Name()+" figure "); ok {
-			figure(t, "%s", strings.TrimSpace(attr))
+			figuref(t, "%s", strings.TrimSpace(attr))
 		}
 	}
 	if err != nil {
@@ -185,7 +189,7 @@ func run(t *testing.T, command string) {
 }
 
 // A host whose cable is cut: its connections stand, and nobody says that they are dead.
-func TestRow35HostVanishes(t *testing.T) {
+func TestRow35HostVanishes(t *testing.T) { //nolint:tparallel // one cable is cut after the other
 	t.Parallel()
 	row(t, 35)
 	if !inNamespace(t) {
@@ -253,7 +257,7 @@ func vanish(t *testing.T, gone string, h2 bool, there string) {
 			t.Errorf("%s: %v", o.id, o.err)
 		}
 	}
-	figure(t, "vanished, HTTP/2 %v: noticed after %s, the slowest call took %s, %d of %d calls beyond the budget",
+	figuref(t, "vanished, HTTP/2 %v: noticed after %s, the slowest call took %s, %d of %d calls beyond the budget",
 		h2, over.Round(time.Millisecond), slowest.Round(time.Millisecond), all.failed(), len(all))
 	if slowest > 15*time.Second {
 		t.Errorf("a call waited %s; want 15 s", slowest)

@@ -72,7 +72,8 @@ func TestRow67DeadAndListedForAnHour(t *testing.T) {
 				t.Errorf("%d calls failed", n)
 			}
 		}
-		figure(t, "%d user calls of %d clients touched it in an hour; %.1f dials a minute and client in the last 10 min", touched, clients, float64(dials)/clients/10)
+		figuref(t, "%d user calls of %d clients touched it in an hour; %.1f dials a minute and client in the last 10 min",
+			touched, clients, float64(dials)/clients/10)
 		if touched > clients*2 {
 			t.Errorf("%d user calls touched it", touched)
 		}
@@ -119,7 +120,7 @@ func TestRow50TotalOutage(t *testing.T) {
 				tr.stop()
 				whole := float64(allSent-sent) / float64(all-calls)
 				rest := float64(allSent-lateSent) / float64(all-late)
-				figure(t, "%s at %d rps: wire / calls %.4f, %.4f after the first 10 s", outage.name, outage.rps, whole, rest)
+				figuref(t, "%s at %d rps: wire / calls %.4f, %.4f after the first 10 s", outage.name, outage.rps, whole, rest)
 				if whole > 1.03 || rest > 1.0005 {
 					t.Errorf("wire / calls %.4f, then %.4f; want 1.03 and 1.000", whole, rest)
 				}
@@ -157,7 +158,7 @@ func TestRow32OneSlowOfTwenty(t *testing.T) {
 	healthy := p99(t, false, 0)
 	for _, hedge := range []float64{0, 0.01} {
 		slow := p99(t, true, hedge)
-		figure(t, "p99 %s, all healthy %s, hedge %.0f %%", slow.Round(time.Microsecond), healthy.Round(time.Microsecond), 100*hedge)
+		figuref(t, "p99 %s, all healthy %s, hedge %.0f %%", slow.Round(time.Microsecond), healthy.Round(time.Microsecond), 100*hedge)
 		most := healthy * 3 / 2
 		if hedge > 0 {
 			most = healthy * 5 / 2 // a call that meets it waits for the delay of a hedge, and for the hedge
@@ -212,7 +213,7 @@ func TestRow42Cancelled(t *testing.T) {
 		if !errors.Is(err, context.Canceled) || body > 10*time.Millisecond {
 			t.Errorf("in the body: %v, %s after the cancel", err, body)
 		}
-		figure(t, "returned %s and %s after the cancel", backoff, body)
+		figuref(t, "returned %s and %s after the cancel", backoff, body)
 	})
 }
 
@@ -267,7 +268,7 @@ func TestRow63LongLives(t *testing.T) {
 			if n := m.total(hosts) - sent; n != 1 {
 				t.Errorf("%s: %d attempts on the wire", path, n)
 			}
-			figure(t, "%s lived %s on one attempt", path, time.Since(start).Round(time.Second))
+			figuref(t, "%s lived %s on one attempt", path, time.Since(start).Round(time.Second))
 		}
 	})
 }
@@ -320,7 +321,7 @@ func TestRow70BodyStalls(t *testing.T) {
 				}
 			}
 		}
-		figure(t, "%d of 200 bodies stalled, the longest %s of an idle_timeout of 2 s", stalled, slowest)
+		figuref(t, "%d of 200 bodies stalled, the longest %s of an idle_timeout of 2 s", stalled, slowest)
 		if stalled == 0 || slowest > 4*time.Second || slowest < 2*time.Second {
 			t.Errorf("%d stalled, for %s at most; want 2 to 4 s", stalled, slowest)
 		}
@@ -351,7 +352,7 @@ func TestRow76HedgeBudgetEmpty(t *testing.T) {
 		all := tr.stop()
 		extra := m.total(hosts) - sent - (len(all) - calls)
 		all.wantNoneFailed(t)
-		figure(t, "%d hedges beside %d calls that all wanted one", extra, len(all)-calls)
+		figuref(t, "%d hedges beside %d calls that all wanted one", extra, len(all)-calls)
 		if extra > (len(all)-calls)/50+15 {
 			t.Errorf("%d hedges for %d calls: more than the budget of 1 %% and its 10", extra, len(all)-calls)
 		}
@@ -418,7 +419,7 @@ func TestRow19Churn(t *testing.T) {
 		}
 		grown := float64(heap()-before) / (1 << 20)
 		tr.stop().wantNoneFailed(t)
-		figure(t, "3000 changes in 30 s, heap %+.1f MiB", grown)
+		figuref(t, "3000 changes in 30 s, heap %+.1f MiB", grown)
 		if grown > 8 {
 			t.Errorf("the heap grew by %.1f MiB", grown)
 		}

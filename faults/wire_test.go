@@ -41,7 +41,7 @@ func TestRow33BurstOf5xx(t *testing.T) {
 	tr.more(100)
 	all := tr.stop()
 	after := all[at:]
-	figure(t, "%d attempts for %d calls in the burst: %.2f x", sent, len(burst), float64(sent)/float64(len(burst)))
+	figuref(t, "%d attempts for %d calls in the burst: %.2f x", sent, len(burst), float64(sent)/float64(len(burst)))
 	if most := len(burst) + 60; sent > most { // what 300 good answers earned, the floor of 10, and what was under way
 		t.Errorf("%d attempts for %d calls; want at most %d", sent, len(burst), most)
 	}
@@ -105,7 +105,7 @@ func TestRow34CorruptHTTP(t *testing.T) {
 			}
 		}
 	}
-	figure(t, "%d kinds of garbage, %d connections used again", len(garbage), reused)
+	figuref(t, "%d kinds of garbage, %d connections used again", len(garbage), reused)
 }
 
 // An answer with Content-Length and chunks at once is framed by its chunks (RFC 9112 6.3): what follows is never taken
@@ -122,7 +122,8 @@ func TestRow34LengthAndChunks(t *testing.T) {
 			}
 			answer := "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nme"
 			if first.CompareAndSwap(false, true) {
-				answer = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+				answer = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n" +
+					"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
 			}
 			if _, err := io.WriteString(c, answer); err != nil {
 				return
@@ -141,7 +142,7 @@ func TestRow34LengthAndChunks(t *testing.T) {
 			t.Errorf("answer %d is %q, %v; want %q", i, body, err, want)
 		}
 	}
-	figure(t, "0 smuggled answers, %d connections for 3 requests", bad.accepted())
+	figuref(t, "0 smuggled answers, %d connections for 3 requests", bad.accepted())
 }
 
 func TestRow39ResetInMidBody(t *testing.T) {
@@ -182,7 +183,7 @@ func TestRow39ResetInMidBody(t *testing.T) {
 			t.Errorf("body %d has %d bytes and no error", i, len(body))
 		}
 	}
-	figure(t, "%d of 60 bodies broke and said so, 0 mixed", broken)
+	figuref(t, "%d of 60 bodies broke and said so, 0 mixed", broken)
 	if broken == 0 {
 		t.Error("no body broke")
 	}
@@ -221,7 +222,7 @@ func TestRow43BodyThatCannotBeReplayed(t *testing.T) {
 			t.Errorf("status %d; a 503 stays a 503", resp.StatusCode)
 		}
 	}
-	figure(t, "%d attempts on the wire for 10 calls", wire(servers))
+	figuref(t, "%d attempts on the wire for 10 calls", wire(servers))
 	if n := wire(servers); n != 10 {
 		t.Errorf("%d attempts on the wire; want 10", n)
 	}
@@ -277,7 +278,7 @@ func TestRow44GreatBodies(t *testing.T) {
 		t.Errorf("sent %s of %d, got %d, %v", resp.Header.Get("X-Read"), size, n, err)
 	}
 	grown := float64(most.Load()-before) / (1 << 20)
-	figure(t, "heap %+.1f MiB at most while %d MiB went up and down", grown, size>>20)
+	figuref(t, "heap %+.1f MiB at most while %d MiB went up and down", grown, size>>20)
 	if grown > 16 {
 		t.Errorf("the heap grew by %.1f MiB", grown)
 	}
@@ -302,7 +303,7 @@ func TestRow62CallersOwnDoing(t *testing.T) {
 	row(t, 62)
 	servers := newServers(t, 3)
 	for _, s := range servers {
-		s.behave(func(w http.ResponseWriter, r *http.Request) {
+		s.behave(func(_ http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
 			if r.URL.Path == "/hang" {
 				<-r.Context().Done()
@@ -331,7 +332,7 @@ func TestRow62CallersOwnDoing(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	figure(t, "%d opened after 100 broken bodies and 1000 cancelled calls", len(e.openings()))
+	figuref(t, "%d opened after 100 broken bodies and 1000 cancelled calls", len(e.openings()))
 	if n := len(e.openings()); n != 0 {
 		t.Errorf("%d endpoints were opened", n)
 	}
@@ -375,7 +376,7 @@ func TestRow65IdleClosedUnderPOST(t *testing.T) {
 		return webOf(t, static(t, policy.Default(), []string{s.addr}), httpclient.WithTransport(&http.Transport{DialContext: notice(&last)})), "http://pay/"
 	}
 	seen, again := lose(watched, func() { <-last.Load().ended })
-	figure(t, "of %d POSTs at the moment of the close %d were lost (net/http alone: %d), after it was seen %d; %d doubled", n, lost, theirs, seen, twice+again)
+	figuref(t, "of %d POSTs at the moment of the close %d were lost (net/http alone: %d), after it was seen %d; %d doubled", n, lost, theirs, seen, twice+again)
 	if twice+again != 0 {
 		t.Errorf("%d POSTs were executed twice", twice+again)
 	}
@@ -418,6 +419,7 @@ func notice(last *atomic.Pointer[noticed]) func(context.Context, string, string)
 
 // fatal serves each connection's first request well, and dies having read the second.
 func fatal(t *testing.T, requests *atomic.Int32) *raw {
+	t.Helper()
 	return newRaw(t, func(c net.Conn) {
 		r := bufio.NewReader(c)
 		for i := 0; ; i++ {
@@ -453,7 +455,7 @@ func TestRow74HiddenRetries(t *testing.T) {
 		}
 		o := call(t.Context(), web, method, "http://pay/")
 		sent := int(requests.Load() - warm)
-		figure(t, "%s: %d on the wire (net/http alone: 9), err %v", method, sent, o.err != nil)
+		figuref(t, "%s: %d on the wire (net/http alone: 9), err %v", method, sent, o.err != nil)
 		most := p.Retry.MaxAttempts
 		if method == http.MethodPost {
 			most = 1
@@ -533,5 +535,5 @@ func TestRow79POSTOnStaleConnection(t *testing.T) {
 			t.Errorf("POST %d was executed %d times", i, n)
 		}
 	}
-	figure(t, "20 POSTs on stale connections: each executed once, %d connections", len(conns))
+	figuref(t, "20 POSTs on stale connections: each executed once, %d connections", len(conns))
 }

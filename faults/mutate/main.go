@@ -77,7 +77,7 @@ func copyTree(ctx context.Context, dir string) error {
 		if err := os.MkdirAll(filepath.Dir(to), 0o750); err != nil {
 			return err
 		}
-		if err := os.WriteFile(to, content, 0o600); err != nil {
+		if err := os.WriteFile(to, content, 0o600); err != nil { //nolint:gosec // the copy is ours
 			return err
 		}
 	}
@@ -94,8 +94,8 @@ func (r *rule) try(ctx context.Context, dir string) (failed []string, err error)
 	if n := bytes.Count(content, []byte(r.old)); n != 1 {
 		return nil, fmt.Errorf("%q stands %d times in %s; the list is behind the code", r.old, n, r.file)
 	}
-	defer func() { err = errors.Join(err, os.WriteFile(path, content, 0o600)) }()
-	if err := os.WriteFile(path, bytes.Replace(content, []byte(r.old), []byte(r.new), 1), 0o600); err != nil {
+	defer func() { err = errors.Join(err, os.WriteFile(path, content, 0o600)) }()                              //nolint:gosec // the copy is ours
+	if err := os.WriteFile(path, bytes.Replace(content, []byte(r.old), []byte(r.new), 1), 0o600); err != nil { //nolint:gosec // as above
 		return nil, err
 	}
 	if out, err := command(ctx, dir, "vet", "./faults/").CombinedOutput(); err != nil {

@@ -132,7 +132,8 @@ const most = 6
 func (s *suite) table(took time.Duration) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# Faults\nWritten by `make faults` on %s in %s. F0: no idempotent call fails while a healthy endpoint, budget and deadline remain.\n"+
-		"Every attempt is counted by the servers' own ledgers. A row may have several tests.\n\n| row | fault | measure | figures | verdict |\n|---|---|---|---|---|\n",
+		"Every attempt is counted by the servers' own ledgers. A row may have several tests.\n\n"+
+		"| row | fault | measure | figures | verdict |\n|---|---|---|---|---|\n",
 		time.Now().UTC().Format(time.DateOnly), took.Round(time.Second))
 	names := slices.SortedFunc(maps.Keys(s.tests), func(x, y string) int {
 		return cmp.Or(cmp.Compare(s.tests[x].row, s.tests[y].row), cmp.Compare(x, y))
