@@ -119,7 +119,9 @@ func call(ctx context.Context, web *http.Client, method, url string) outcome {
 // get is call without anything particular.
 func get(t *testing.T, web *http.Client, url string) outcome {
 	t.Helper()
-	return call(t.Context(), web, http.MethodGet, url)
+	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	defer cancel()
+	return call(ctx, web, http.MethodGet, url)
 }
 
 // traffic is calls made at a steady rate, answered or not, until it is stopped.
