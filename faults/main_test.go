@@ -21,7 +21,11 @@ type suite struct{ m *testing.M }
 func (s suite) Run() int {
 	flag.Parse()
 	if !isSet("test.parallel") {
-		_ = flag.Set("test.parallel", "4") // rows wait more than they compute
+		rows := "4" // they wait more than they compute
+		if raced {
+			rows = "2"
+		}
+		_ = flag.Set("test.parallel", rows)
 	}
 	code := s.m.Run()
 	if began.Load() {
@@ -60,6 +64,14 @@ func agent(t *testing.T) *consultest.Agent {
 
 // long says whether rows may take minutes.
 func long() bool { return os.Getenv("ONEHOP_FAULTS") == "long" }
+
+// unslowed skips a row whose figure is of a rate that a slowed process cannot keep.
+func unslowed(t *testing.T) {
+	t.Helper()
+	if raced {
+		t.Skip("its rate is beyond a process under the race detector")
+	}
+}
 
 // row says which row of the table t is, for the report.
 func row(t *testing.T, number int) {

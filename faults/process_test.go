@@ -224,6 +224,7 @@ func TestRow53EveryEndpointOpen(t *testing.T) {
 
 func TestRow56SixOfTenKilled(t *testing.T) {
 	t.Parallel()
+	unslowed(t)
 	row(t, 56)
 	var instances []*consultest.Instance
 	var list []string
@@ -254,6 +255,7 @@ func TestRow56SixOfTenKilled(t *testing.T) {
 
 func TestRow57AllFailHalf(t *testing.T) {
 	t.Parallel()
+	unslowed(t)
 	row(t, 57)
 	servers := newServers(t, 10)
 	for _, s := range servers {

@@ -23,6 +23,7 @@ type server struct {
 
 	mu       sync.Mutex
 	http     *http.Server
+	idle     time.Duration // a connection idle for so long is closed; 0: never
 	served   chan struct{}
 	requests int
 	executed map[string]int // by call id
@@ -33,7 +34,13 @@ type server struct {
 // newServer starts a server that answers 200 and ends with t.
 func newServer(t *testing.T) *server {
 	t.Helper()
-	s := &server{t: t, executed: map[string]int{}, open: map[net.Conn]bool{}}
+	return newIdleServer(t, 0)
+}
+
+// newIdleServer is newServer that closes connections idle for so long.
+func newIdleServer(t *testing.T, idle time.Duration) *server {
+	t.Helper()
+	s := &server{t: t, idle: idle, executed: map[string]int{}, open: map[net.Conn]bool{}}
 	s.answer(http.StatusOK)
 	s.start()
 	t.Cleanup(s.kill)
@@ -72,7 +79,7 @@ func (s *server) start() {
 	var p http.Protocols
 	p.SetHTTP1(true)
 	p.SetUnencryptedHTTP2(true)
-	h := &http.Server{Handler: s, Protocols: &p, ConnState: s.connState, ReadHeaderTimeout: time.Minute}
+	h := &http.Server{Handler: s, Protocols: &p, ConnState: s.connState, ReadHeaderTimeout: time.Minute, IdleTimeout: s.idle}
 	served := make(chan struct{})
 	s.mu.Lock()
 	s.http, s.served = h, served

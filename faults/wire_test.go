@@ -357,8 +357,7 @@ func TestRow65IdleClosedUnderPOST(t *testing.T) {
 		return c, "http://" + s.addr + "/"
 	}
 	lose := func(by func(*server) (*http.Client, string), wait func()) (lost, twice int) {
-		s := newServer(t)
-		s.http.IdleTimeout = idle
+		s := newIdleServer(t, idle)
 		web, url := by(s)
 		for range n {
 			if o := call(t.Context(), web, http.MethodPost, url); !o.ok() {

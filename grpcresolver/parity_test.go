@@ -207,7 +207,7 @@ var scenarios = map[string]scenario{
 		s, err := c.StreamingInputCall(ctx)
 		say(said(err))
 		cancel()
-		_, err = s.CloseAndRecv()
+		err = s.RecvMsg(&pb.StreamingInputCallResponse{}) // without CloseSend the server has nothing to answer
 		say(status.Code(err))
 	},
 	"cancel_after_first_response": func(ctx context.Context, _ *grpc.ClientConn, c pb.TestServiceClient, say func(...any)) {

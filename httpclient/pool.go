@@ -25,6 +25,7 @@ const (
 type pool struct {
 	transport *http.Transport
 	rt        http.RoundTripper // transport, or middleware around it
+	probeTLS  *tls.Config       // for probes: net/http writes to the transport's own at its first use
 	addr      string
 	h2c       bool // may speak HTTP/2 without TLS: the protocol of a plain connection is not known
 	onDrain   func(*pool)
@@ -55,7 +56,9 @@ func newPool(base *http.Transport, addr string, d dialer) *pool {
 		t.IdleConnTimeout = maxIdleTime
 	}
 	redirectDials(t, addr, d)
-	return &pool{transport: t, rt: t, addr: addr, h2c: t.Protocols != nil && t.Protocols.UnencryptedHTTP2()}
+	return &pool{
+		transport: t, rt: t, addr: addr, probeTLS: base.TLSClientConfig, h2c: t.Protocols != nil && t.Protocols.UnencryptedHTTP2(),
+	}
 }
 
 // clone is t.Clone with a NextProtos of its own: tls.Config.Clone shares it, and net/http appends "http/1.1" at a transport's
@@ -165,7 +168,10 @@ func (p *pool) probe(ctx context.Context, host string) error {
 	if host == "" {
 		return nil
 	}
-	config := p.transport.TLSClientConfig.Clone()
+	config := &tls.Config{}
+	if p.probeTLS != nil {
+		config = p.probeTLS.Clone()
+	}
 	if config.ServerName == "" {
 		config.ServerName = host
 	}

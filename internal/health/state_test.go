@@ -27,7 +27,7 @@ func TestOpenTimeGrowsAndIsBounded(t *testing.T) {
 		e := w.e(0)
 		w.trip(e)
 		for i, want := range []int{5, 10, 20, 40, 60, 60, 60} {
-			within(t, "opening", openFor(e), time.Duration(want)*time.Second)
+			within(t, "opening", time.Duration(e.retryAt.Load()-e.opened.Load()), time.Duration(want)*time.Second)
 			time.Sleep(openFor(e))
 			done := w.begin(Now(), e)
 			if done == nil {
