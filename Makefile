@@ -7,7 +7,7 @@ CACHE    := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/onehop
 GOLANGCI := $(CACHE)/golangci-lint-2.15.0
 PACKAGES := ./...
 
-.PHONY: check fmt fmt-check vet lint test race vuln bench modules screenshot
+.PHONY: check fmt fmt-check vet lint test race vuln bench modules faults soak mutate engine screenshot
 
 check: fmt-check vet lint test race
 
@@ -36,6 +36,23 @@ vuln:
 
 bench:
 	go test -run '^$$' -bench . -benchmem $(PACKAGES)
+
+# Every row of the fault suite, the long forms too, with the figures of docs/faults.md.
+faults:
+	ONEHOP_FAULTS=long go run ./faults/report docs/faults.md
+
+# HTTP and gRPC through random faults.
+SOAK ?= 2m
+soak:
+	ONEHOP_SOAK=$(SOAK) go test -count=1 -timeout 3h -run TestSoak ./faults/
+
+# Takes each safety rule out of a copy of the code: a row of the fault suite must notice.
+mutate:
+	go run ./faults/mutate
+
+# The figures and pictures of docs/engine.md.
+engine:
+	cd bench && go run ./cmd/sim -docs ../docs
 
 # Modules of their own: what is no tool is vetted and tested, a tool's sums are verified.
 modules:
