@@ -179,9 +179,19 @@ func latencies(a, b *Endpoint) (la, lb float64) {
 	case lb == 0:
 		return la, la
 	}
-	// Both decay alike from the younger stamp on: what the older one did before is all that tells them apart.
-	return la * decay(bt, at), lb * decay(at, bt)
+	// Both decay alike from the younger stamp on: what the older one did before is all that tells them apart. One that
+	// failed last does not decay: the longer nobody calls it the faster it would look, and be called again.
+	if !a.failing() {
+		la *= decay(bt, at)
+	}
+	if !b.failing() {
+		lb *= decay(at, bt)
+	}
+	return la, lb
 }
+
+// failing says that the endpoint's last outcome was bad. Its first read is of the line that a pick reads anyway.
+func (e *Endpoint) failing() bool { return e.failures.word.Load()>>32 != 0 && e.consec.Load() != 0 }
 
 // untried serves retries, which are rare: it may allocate. It looks for another endpoint where the call belongs, then
 // anywhere.
