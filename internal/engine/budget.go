@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"math"
 	"sync/atomic"
 	"time"
 )
@@ -16,7 +15,7 @@ const (
 // busy caller can move everything in flight off a dead endpoint at once. Safe for concurrent use.
 type budget struct {
 	tokens atomic.Int64 // thousandths
-	cap    atomic.Int64 // thousandths, as of the second that stamp names
+	past   atomic.Int64 // oks of the last 10 s but for the present second
 	second atomic.Int64
 	oks    [slots]atomic.Int64
 	start  atomic.Bool
@@ -24,39 +23,48 @@ type budget struct {
 
 // deposit is one ok.
 func (b *budget) deposit(now time.Duration, ratio float64, least int) {
-	b.turn(now, ratio, least)
-	b.oks[int(now/time.Second)%slots].Add(1)
-	if t := b.tokens.Load(); t < b.cap.Load() {
+	b.turn(now, least)
+	b.oks[slot(now)].Add(1)
+	if b.tokens.Load() < b.cap(now, ratio, least) {
 		b.tokens.Add(int64(ratio * milli))
 	}
 }
 
 // withdraw takes one token, if there is one.
 func (b *budget) withdraw(now time.Duration, ratio float64, least int) bool {
-	b.turn(now, ratio, least)
+	b.turn(now, least)
 	for {
-		t := min(b.tokens.Load(), b.cap.Load())
+		old := b.tokens.Load()
+		t := min(old, b.cap(now, ratio, least))
 		if t < milli {
 			return false
 		}
-		old := b.tokens.Load()
-		if b.tokens.CompareAndSwap(old, min(old, b.cap.Load())-milli) {
+		if b.tokens.CompareAndSwap(old, t-milli) {
 			return true
 		}
 	}
 }
 
 // left is the share of the cap that is left, 0 to 1.
-func (b *budget) left() float64 {
-	c := b.cap.Load()
+func (b *budget) left(now time.Duration, ratio float64, least int) float64 {
+	b.turn(now, least)
+	c := b.cap(now, ratio, least)
 	if c == 0 {
 		return 0
 	}
-	return math.Min(1, float64(b.tokens.Load())/float64(c))
+	return min(1, float64(b.tokens.Load())/float64(c))
 }
 
-// turn begins a new second: the slots it passed are emptied, and the cap computed from the rest.
-func (b *budget) turn(now time.Duration, ratio float64, least int) {
+// cap grows with each ok, so that a burst has earned its retries before its first second is over.
+func (b *budget) cap(now time.Duration, ratio float64, least int) int64 {
+	oks := b.past.Load() + b.oks[slot(now)].Load()
+	return max(int64(least)*milli, int64(ratio*milli*float64(oks)))
+}
+
+func slot(now time.Duration) int { return int(now/time.Second) % slots }
+
+// turn begins a new second: the slots it passed are emptied, and the rest summed.
+func (b *budget) turn(now time.Duration, least int) {
 	second := int64(now / time.Second)
 	last := b.second.Load()
 	if second == last && b.start.Load() {
@@ -72,7 +80,7 @@ func (b *budget) turn(now time.Duration, ratio float64, least int) {
 	for i := range b.oks {
 		sum += b.oks[i].Load()
 	}
-	b.cap.Store(max(int64(least)*milli, int64(ratio*milli*float64(sum))))
+	b.past.Store(sum - b.oks[second%slots].Load())
 	if b.start.CompareAndSwap(false, true) {
 		b.tokens.Store(int64(least) * milli)
 	}

@@ -23,8 +23,8 @@ func TestBudget(t *testing.T) {
 		{"min from the start", 0.1, 10, []event{{0, 0, 20, 10}}},
 		{"no min, none", 0.1, 0, []event{{0, 0, 1, 0}}},
 		{"oks earn", 0.1, 10, []event{{0, 0, 20, 10}, {s / 2, 30, 20, 3}}},
-		{"not beyond min in the first second", 0.1, 10, []event{{0, 1000, 50, 10}}},
-		{"oks of the last seconds lift the cap", 0.1, 10, []event{{0, 1000, 0, 0}, {s, 1000, 200, 100}}},
+		{"a burst earns within its first second", 0.1, 10, []event{{0, 1000, 200, 100}}},
+		{"oks of the last seconds lift the cap", 0.1, 10, []event{{0, 1000, 0, 0}, {s, 1000, 300, 200}}},
 		{"time earns nothing", 0.1, 10, []event{{0, 0, 10, 10}, {time.Hour, 0, 1, 0}}},
 		{"the cap falls when oks are old", 0.1, 10, []event{{0, 1000, 0, 0}, {s, 1000, 0, 0}, {9 * s, 0, 0, 0}, {12 * s, 0, 200, 10}}},
 		{"a busy past does not outlive its ten seconds", 0.1, 1, []event{{0, 1000, 0, 0}, {s, 1000, 0, 0}, {30 * s, 0, 50, 1}}},
@@ -54,14 +54,15 @@ func TestBudget(t *testing.T) {
 
 func TestBudgetLeft(t *testing.T) {
 	var b budget
-	if b.left() != 0 {
-		t.Error("something is left of nothing")
+	if got := b.left(time.Hour, 0.1, 0); got != 0 {
+		t.Errorf("%v is left of nothing", got)
 	}
+	b = budget{}
 	for range 5 {
 		b.withdraw(time.Hour, 0.1, 10)
 	}
-	if b.left() != 0.5 {
-		t.Errorf("left %v of 10 after 5", b.left())
+	if got := b.left(time.Hour, 0.1, 10); got != 0.5 {
+		t.Errorf("left %v of 10 after 5", got)
 	}
 }
 

@@ -138,7 +138,8 @@ func (r *run) start(ctx context.Context, a Attempt) bool {
 // hedge adds the second attempt; false: there is none to be had.
 func (r *run) hedge(ctx context.Context, p Protocol, first Attempt) bool {
 	c := r.call
-	if r.hedged || c.upstream.budget.left() <= calmRetries || !c.upstream.hedges.withdraw() {
+	b := &c.plan.policy.Budget
+	if r.hedged || c.upstream.budget.left(health.Now(), b.Ratio, b.Min) <= calmRetries || !c.upstream.hedges.withdraw() {
 		r.hedged = true
 		return false
 	}
