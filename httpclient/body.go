@@ -43,7 +43,7 @@ func (x *exchange) bodyError(err error) error {
 		return err
 	}
 	broken := x.Err() == nil
-	if cause := context.Cause(x.Context); cause != nil && !errors.Is(cause, errDone) {
+	if cause := x.reason(); cause != nil && !errors.Is(cause, errDone) {
 		broken = errors.Is(cause, errIdle)
 		if !errors.Is(err, cause) {
 			err = cause
@@ -85,16 +85,17 @@ func (x *exchange) deliver() *http.Response {
 	}
 	x.rc = resp.Body
 	resp.Body = (*responseBody)(x)
-	// A caller who cancels and forgets to close loses the connection in net/http; the endpoint must not stay charged.
-	if ctx := x.call.req.Context(); ctx.Done() != nil {
-		x.stop = context.AfterFunc(ctx, x.forsaken)
+	x.given.Store(true)
+	if x.Err() != nil {
+		x.forsaken()
 	}
 	return resp
 }
 
-// forsaken ends the attempt when the caller's context does.
+// forsaken ends the attempt when the caller's context does: a caller who cancels and forgets to close loses the connection
+// in net/http, and the endpoint must not stay charged.
 func (x *exchange) forsaken() {
-	if !x.over.Swap(true) {
+	if x.given.Load() && !x.over.Swap(true) {
 		x.release()
 		x.End(context.Cause(x.call.req.Context()), false)
 	}

@@ -182,7 +182,7 @@ func TestTraceKeyIsKnown(t *testing.T) {
 	if traceKey == nil {
 		t.Fatal("httptrace no longer looks into the context: the guard then costs an allocation more")
 	}
-	x := &exchange{Context: context.Background()}
+	x := &exchange{attemptContext: attemptContext{Context: context.Background()}}
 	if fmt.Sprintf("%p", x.traceContext()) != fmt.Sprintf("%p", x) {
 		t.Error("the exchange is not its own trace context")
 	}

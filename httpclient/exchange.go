@@ -19,10 +19,9 @@ import (
 // transport may hold the request after RoundTrip has returned.
 type exchange struct {
 	engine.State
-	context.Context // of the request: the caller's, cancelable with a cause
+	attemptContext // of the request
 
 	call   *call
-	cancel context.CancelCauseFunc
 	req    http.Request
 	resp   *http.Response
 	trace  httptrace.ClientTrace
@@ -30,10 +29,10 @@ type exchange struct {
 	clock  *clock                     // nil: the policy sets no time
 	dial   atomic.Pointer[time.Timer] // connect_timeout of a dial made for this attempt
 	rc     io.ReadCloser              // the response's own body
-	stop   func() bool                // of the context.AfterFunc that ends an abandoned body
 	wire   atomic.Uint32              // what is known of the connection: see wire.go
 	h2c    bool                       // a connection without TLS may speak HTTP/2
 	traced bool                       // the caller has a trace of its own
+	given  atomic.Bool                // the caller has the body: its context ends it if it is abandoned
 	over   atomic.Bool                // the second end has come
 }
 
@@ -118,8 +117,8 @@ func (x *exchange) Send(ctx context.Context) engine.Result {
 	x.connected()
 	expired := x.clock != nil && !x.clock.answered()
 	if err == nil && expired { // the timer was first: its word stands, as a late answer's would have been
-		resp.Body.Close()              //nolint:errcheck // not read
-		err = context.Cause(x.Context) //nolint:contextcheck // derived from ctx
+		resp.Body.Close() //nolint:errcheck // not read
+		err = x.reason()
 	}
 	if err != nil {
 		return x.failed(p, err)
@@ -134,7 +133,10 @@ func (x *exchange) Send(ctx context.Context) engine.Result {
 
 // prepare makes the request of this attempt from the caller's, which stays as it is.
 func (x *exchange) prepare(ctx context.Context) error {
-	x.Context, x.cancel = context.WithCancelCause(ctx)
+	x.Context = ctx
+	if ctx.Done() != nil {
+		x.follow(x.forsaken) //nolint:contextcheck // what it follows is ctx
+	}
 	x.trace.GetConn = x.getConn
 	x.trace.GotConn = x.gotConn
 	x.trace.WroteHeaders = x.progress
@@ -220,7 +222,7 @@ func (x *exchange) facts(err error) facts {
 		f.late = x.clock.lateness()
 	}
 	if x.Err() != nil {
-		f.cause = context.Cause(x.Context)
+		f.cause = x.reason()
 	} else if canceled(x.call.req) {
 		f.cause = err // net/http's own
 	}
@@ -253,9 +255,7 @@ func (x *exchange) finish() bool {
 	if x.over.Swap(true) {
 		return false
 	}
-	if x.stop != nil {
-		x.stop()
-	}
+	x.unfollow()
 	x.release()
 	return true
 }

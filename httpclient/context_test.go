@@ -1,0 +1,78 @@
+package httpclient
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+var errTest = errors.New("the test's")
+
+func TestAttemptContextEnds(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		end   func(c *attemptContext, cancel context.CancelCauseFunc)
+		err   error
+		cause error
+	}{
+		{"by us", func(c *attemptContext, _ context.CancelCauseFunc) { c.cancel(errTest) }, context.Canceled, errTest},
+		{"by us, twice", func(c *attemptContext, _ context.CancelCauseFunc) { c.cancel(errTest); c.cancel(errDone) }, context.Canceled, errTest},
+		{"by the caller", func(_ *attemptContext, cancel context.CancelCauseFunc) { cancel(errTest) }, context.Canceled, errTest},
+		{"by the caller's deadline", untilDeadline, context.DeadlineExceeded, context.DeadlineExceeded},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				timed, stop := context.WithTimeout(t.Context(), time.Minute)
+				defer stop()
+				caller, cancel := context.WithCancelCause(timed)
+				defer cancel(nil)
+				c := &attemptContext{Context: caller}
+				told := make(chan struct{})
+				c.follow(func() { close(told) })
+				child, cancelChild := context.WithCancel(c)
+				defer cancelChild()
+				runs := make(chan string, 2)
+				context.AfterFunc(c, func() { runs <- "after" })
+				taken := context.AfterFunc(c, func() { runs <- "taken back" })
+				if !taken() || taken() {
+					t.Error("a func was not taken back, or twice")
+				}
+				if c.Err() != nil || c.reason() != nil {
+					t.Error("it ended before it began")
+				}
+				row.end(c, cancel)
+				<-c.Done()
+				<-child.Done()
+				synctest.Wait()
+				if !errors.Is(c.Err(), row.err) || !errors.Is(c.reason(), row.cause) || !errors.Is(child.Err(), row.err) {
+					t.Errorf("ended by %v, %v, its child by %v; want %v, %v", c.Err(), c.reason(), child.Err(), row.err, row.cause)
+				}
+				if got := <-runs; got != "after" || len(runs) != 0 {
+					t.Errorf("ran %q and %d more", got, len(runs))
+				}
+				context.AfterFunc(c, func() { runs <- "late" })
+				if got := <-runs; got != "late" {
+					t.Errorf("ran %q", got)
+				}
+				c.unfollow()
+			})
+		})
+	}
+}
+
+func untilDeadline(*attemptContext, context.CancelCauseFunc) { time.Sleep(time.Minute) }
+
+// What net/http derives from an attempt must start no goroutine: it would be one for each request.
+func TestAChildOfAnAttemptStartsNoGoroutine(t *testing.T) {
+	x := &exchange{attemptContext: attemptContext{Context: t.Context()}}
+	child, cancel := context.WithCancelCause(x)
+	if len(x.after) != 1 {
+		t.Errorf("%d funcs wait for the attempt's end; want the child's", len(x.after))
+	}
+	cancel(nil)
+	if len(x.after) != 0 || child.Err() == nil {
+		t.Error("the child that ended left something behind")
+	}
+}
