@@ -387,19 +387,17 @@ func TestRow65IdleClosedUnderPOST(t *testing.T) {
 	}
 }
 
-// noticed is a connection that tells when its user has seen its end.
+// noticed is a connection that tells when its user has seen its end: net/http closes it having marked it as broken, so that
+// no request is given to it any more.
 type noticed struct {
 	net.Conn
 	ended chan struct{}
 	once  sync.Once
 }
 
-func (c *noticed) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if err != nil {
-		c.once.Do(func() { close(c.ended) })
-	}
-	return n, err
+func (c *noticed) Close() error {
+	c.once.Do(func() { close(c.ended) })
+	return c.Conn.Close()
 }
 
 // notice dials, and keeps the last connection in last.
