@@ -83,7 +83,7 @@ func (f *facts) judge() engine.Result {
 		r.Unsent = f.rewindable && isA[*dialError](f.err)
 	case f.unwritten:
 		r.Outcome, r.Kind, r.Unsent = health.Failed, engine.Reset, f.rewindable
-	case isTimeout(f.err): // ResponseHeaderTimeout of the base, TCP_USER_TIMEOUT
+	case engine.Timeout(f.err): // ResponseHeaderTimeout of the base, TCP_USER_TIMEOUT
 		r.Outcome, r.Kind = health.Failed, engine.AttemptTimeout
 	case f.stale && !isA[*net.OpError](f.err): // the server had closed the idle connection
 		r.Kind = engine.Reset
@@ -123,7 +123,7 @@ func (f *facts) judgeDial(r *engine.Result) {
 	r.Unsent = f.rewindable
 	switch {
 	case isLocal(f.err): // says nothing about the endpoint
-	case isTimeout(f.err):
+	case engine.Timeout(f.err):
 		r.Outcome = health.Failed
 	default: // refused, unreachable, a TLS handshake that failed
 		r.Outcome = health.Refused
@@ -141,16 +141,8 @@ var localFaults = []syscall.Errno{
 
 // fromNetwork says whether an error is of a connection, and not of a request that was refused before any.
 func fromNetwork(err error) bool {
-	return isTimeout(err) || isA[net.Error](err) || isA[syscall.Errno](err) || isA[*dialError](err) ||
+	return engine.Timeout(err) || isA[net.Error](err) || isA[syscall.Errno](err) || isA[*dialError](err) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
-}
-
-func isTimeout(err error) bool {
-	t, ok := errors.AsType[interface {
-		error
-		Timeout() bool
-	}](err)
-	return ok && t.Timeout()
 }
 
 func isA[E error](err error) bool {

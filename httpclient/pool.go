@@ -7,6 +7,9 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	shared "github.com/onehop-go/onehop/internal/dialer"
+	"github.com/onehop-go/onehop/internal/engine"
 )
 
 const (
@@ -90,7 +93,7 @@ func redirectDials(t *http.Transport, addr string, d dialer) {
 		if old := t.Dial; old != nil { //nolint:staticcheck // deprecated, and still called by net/http where it is set
 			dial = func(_ context.Context, network, addr string) (net.Conn, error) { return old(network, addr) }
 		} else {
-			dial = defaultDialer.DialContext
+			dial = shared.Default.DialContext
 		}
 	}
 	t.DialContext = d.to(addr, dial)
@@ -137,7 +140,7 @@ func (e *dialError) Error() string { return e.err.Error() }
 func (e *dialError) Unwrap() error { return e.err }
 
 // Timeout as net.Error has it.
-func (e *dialError) Timeout() bool { return isTimeout(e.err) }
+func (e *dialError) Timeout() bool { return engine.Timeout(e.err) }
 
 // Temporary as net.Error has it.
 func (e *dialError) Temporary() bool { return false }
