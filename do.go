@@ -103,7 +103,7 @@ func (a *doAttempt[T]) classify() engine.Result {
 	if !ok {
 		return engine.Result{Outcome: health.OK, Answer: true, Err: a.err}
 	}
-	if r.Outcome == health.Refused || r.Unsent && engine.Timeout(a.err) {
+	if r.Outcome == health.Refused || r.Unsent && dialer.Timeout(a.err) {
 		r.Redial = redial(a.Endpoint())
 	}
 	return r
@@ -178,7 +178,7 @@ func (l *limited) release() {
 
 // ended says who ended the attempt; false: it ended by itself, or its error has nothing to do with the end.
 func (l *limited) ended(err error) (engine.Result, bool) {
-	if l.ctx.Err() == nil || !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) && !engine.Timeout(err) {
+	if l.ctx.Err() == nil || !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) && !dialer.Timeout(err) {
 		return engine.Result{}, false
 	}
 	cause := context.Cause(l.ctx)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/onehop-go/onehop/internal/dialer"
 	"github.com/onehop-go/onehop/internal/engine"
 	"github.com/onehop-go/onehop/internal/health"
 	"github.com/onehop-go/onehop/resolver"
@@ -121,7 +122,7 @@ func (e *Error) name() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // Timeout says, as net.Error does, whether time ended the call.
-func (e *Error) Timeout() bool { return engine.Timeout(e.Err) }
+func (e *Error) Timeout() bool { return dialer.Timeout(e.Err) }
 
 // ReasonOf is the Reason of the *Error in err; "": there is none.
 func ReasonOf(err error) Reason {

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	shared "github.com/onehop-go/onehop/internal/dialer"
 	"github.com/onehop-go/onehop/internal/engine"
 	"github.com/onehop-go/onehop/internal/health"
 )
@@ -83,7 +84,7 @@ func (f *facts) judge() engine.Result {
 		r.Unsent = f.rewindable && isA[*dialError](f.err)
 	case f.unwritten:
 		r.Outcome, r.Kind, r.Unsent = health.Failed, engine.Reset, f.rewindable
-	case engine.Timeout(f.err): // ResponseHeaderTimeout of the base, TCP_USER_TIMEOUT
+	case shared.Timeout(f.err): // ResponseHeaderTimeout of the base, TCP_USER_TIMEOUT
 		r.Outcome, r.Kind = health.Failed, engine.AttemptTimeout
 	case f.stale && !isA[*net.OpError](f.err): // the server had closed the idle connection
 		r.Kind = engine.Reset
@@ -123,7 +124,7 @@ func (f *facts) judgeDial(r *engine.Result) {
 	r.Unsent = f.rewindable
 	switch {
 	case isLocal(f.err): // says nothing about the endpoint
-	case engine.Timeout(f.err):
+	case shared.Timeout(f.err):
 		r.Outcome = health.Failed
 	default: // refused, unreachable, a TLS handshake that failed
 		r.Outcome = health.Refused
@@ -141,7 +142,7 @@ var localFaults = []syscall.Errno{
 
 // fromNetwork says whether an error is of a connection, and not of a request that was refused before any.
 func fromNetwork(err error) bool {
-	return engine.Timeout(err) || isA[net.Error](err) || isA[syscall.Errno](err) || isA[*dialError](err) ||
+	return shared.Timeout(err) || isA[net.Error](err) || isA[syscall.Errno](err) || isA[*dialError](err) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	shared "github.com/onehop-go/onehop/internal/dialer"
-	"github.com/onehop-go/onehop/internal/engine"
 )
 
 const (
@@ -140,7 +139,7 @@ func (e *dialError) Error() string { return e.err.Error() }
 func (e *dialError) Unwrap() error { return e.err }
 
 // Timeout as net.Error has it.
-func (e *dialError) Timeout() bool { return engine.Timeout(e.err) }
+func (e *dialError) Timeout() bool { return shared.Timeout(e.err) }
 
 // Temporary as net.Error has it.
 func (e *dialError) Temporary() bool { return false }

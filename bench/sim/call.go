@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/onehop-go/onehop/internal/dialer"
 	"github.com/onehop-go/onehop/internal/engine"
 	"github.com/onehop-go/onehop/internal/health"
 )
@@ -68,7 +69,7 @@ func (a *attempt) undialled(ctx context.Context, s *Server, err error) engine.Re
 	}
 	c := a.call.client
 	r := engine.Result{Outcome: health.Refused, Unsent: true, Err: err}
-	if engine.Timeout(err) {
+	if dialer.Timeout(err) {
 		r.Outcome = health.Failed
 	}
 	r.Redial = func(ctx context.Context) error { return c.net.redial(ctx, s, c.up.ConnectTimeout()) }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"syscall"
 
+	"github.com/onehop-go/onehop/internal/dialer"
 	"github.com/onehop-go/onehop/internal/health"
 )
 
@@ -24,7 +25,7 @@ func Network(err error) (Result, bool) {
 		return Result{Outcome: health.Failed, Unsent: true, Kind: Unavailable, Err: err}, true
 	case is(err, syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED), errors.Is(err, io.ErrUnexpectedEOF):
 		return Result{Outcome: health.Failed, Kind: Reset, Err: err}, true
-	case Timeout(err) && !errors.Is(err, context.DeadlineExceeded):
+	case dialer.Timeout(err) && !errors.Is(err, context.DeadlineExceeded):
 		return Result{Outcome: health.Failed, Kind: AttemptTimeout, Err: err}, true
 	}
 	return Result{}, false
@@ -42,13 +43,4 @@ func is(err error, numbers ...syscall.Errno) bool {
 		}
 	}
 	return false
-}
-
-// Timeout says whether err calls itself a timeout, as net.Error does.
-func Timeout(err error) bool {
-	t, ok := errors.AsType[interface {
-		error
-		Timeout() bool
-	}](err)
-	return ok && t.Timeout()
 }

@@ -3,6 +3,8 @@ package health
 import (
 	"context"
 	"time"
+
+	"github.com/onehop-go/onehop/internal/dialer"
 )
 
 // Connected is the word of a protocol that keeps connections by itself, as grpc-go does: it has one to e. For an
@@ -21,7 +23,7 @@ func (s *Set) Unreachable(now time.Duration, e *Endpoint, err error, redial func
 	if s.env.Refused != nil {
 		s.env.Refused(e)
 	}
-	if isTimeout(err) && s.braking(e) {
+	if dialer.Timeout(err) && s.braking(e) {
 		return // an overloaded service does not accept in time, either
 	}
 	if e.state.Load() == closed && s.feed(e, true, true) {

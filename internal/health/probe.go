@@ -2,9 +2,10 @@ package health
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
+
+	"github.com/onehop-go/onehop/internal/dialer"
 )
 
 const (
@@ -183,21 +184,13 @@ func (s *Set) confirm(e *Endpoint, redial func(context.Context) error) {
 			e.missed.Store(0)
 			return
 		}
-		if ctx.Err() != nil || isTimeout(err) && s.braking(e) {
+		if ctx.Err() != nil || dialer.Timeout(err) && s.braking(e) {
 			return
 		}
 		if s.feed(e, true, true) {
 			s.open(Now(), e, redial)
 		}
 	})
-}
-
-func isTimeout(err error) bool {
-	t, ok := errors.AsType[interface {
-		error
-		Timeout() bool
-	}](err)
-	return ok && t.Timeout()
 }
 
 // Open lists the endpoints that are avoided now, for people.
