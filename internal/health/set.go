@@ -119,18 +119,22 @@ func (s *Set) braking(e *Endpoint) bool { return s.env.Braking != nil && s.env.B
 // What stays keeps its state. An endpoint whose start changed is another incarnation and begins anew.
 func (s *Set) Update(now time.Duration, tiers ...Tier) {
 	s.mu.Lock()
-	all, gone := s.reconcile(now, tiers)
+	all, gone, again := s.reconcile(now, tiers)
 	s.publishAll(all, ringOver(all))
 	s.mu.Unlock()
 	for _, e := range gone {
 		e.drain()
 		s.tell(e, Drained)
 	}
+	for _, e := range again {
+		s.tell(e, Closed)
+	}
 }
 
 // reconcile finds or makes the endpoints of a snapshot. All that stay are found by their place: snapshots keep their
-// order but for what comes and goes, and comparing is cheaper than looking up.
-func (s *Set) reconcile(now time.Duration, tiers []Tier) (all, gone []*Endpoint) {
+// order but for what comes and goes, and comparing is cheaper than looking up. again are new incarnations of endpoints
+// that were avoided.
+func (s *Set) reconcile(now time.Duration, tiers []Tier) (all, gone, again []*Endpoint) {
 	since := now
 	if len(s.known) == 0 { // all are new: a slow start of all would be a start of none
 		since = 0
@@ -158,12 +162,15 @@ func (s *Set) reconcile(now time.Duration, tiers []Tier) (all, gone []*Endpoint)
 		if e.round == s.round {
 			continue
 		}
-		if k := e.key(); s.known[k] == e {
+		switch k := e.key(); {
+		case s.known[k] == e:
 			delete(s.known, k)
+		case !e.Available():
+			again = append(again, s.known[k])
 		}
 		gone = append(gone, e)
 	}
-	return all, gone
+	return all, gone, again
 }
 
 // find returns the endpoint of that identity, nil: there is none. place is where it is expected among those before.

@@ -3,6 +3,7 @@ package health
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -256,5 +257,40 @@ func (w *world) check(t *testing.T) {
 	}
 	if s := min(w.Set.due.Load(), w.dueCall.Load()); s != due {
 		t.Fatalf("the next probe is due at %d, the set says %d", due, s)
+	}
+}
+
+// An observer that counts who is avoided must hear of a new incarnation: it is nobody's open breaker any more.
+func TestTheEndOfAnAvoidedIncarnationIsTold(t *testing.T) {
+	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	started := func(at time.Time) []resolver.Endpoint {
+		list := members(3)
+		list[0].Started = at
+		return list
+	}
+	rows := []struct {
+		name  string
+		trip  bool
+		after []resolver.Endpoint
+		want  []string
+	}{
+		{"avoided and reborn", true, started(start.Add(time.Hour)), []string{"e0:80 opened", "e0:80 drained", "e0:80 closed"}},
+		{"well and reborn", false, started(start.Add(time.Hour)), []string{"e0:80 drained"}},
+		{"avoided and gone", true, members(3)[1:], []string{"e0:80 opened", "e0:80 drained"}},
+		{"avoided and still there", true, started(start), []string{"e0:80 opened"}},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			inWorld(t, 0, func(w *world) {
+				w.Update(Now(), Tier{Members: started(start)})
+				if row.trip {
+					w.trip(w.e(0))
+				}
+				w.Update(Now(), Tier{Members: row.after})
+				if !slices.Equal(w.told, row.want) {
+					w.t.Errorf("told %q, want %q", w.told, row.want)
+				}
+			})
+		})
 	}
 }
