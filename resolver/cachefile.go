@@ -157,8 +157,8 @@ func (f *cacheFile) decode(text []byte) (Snapshot, error) {
 	if content.Target != f.target.String() || content.Source != f.source {
 		return Snapshot{}, fmt.Errorf("it is of %s at %s", content.Target, content.Source)
 	}
-	for _, e := range content.Endpoints {
-		if err := checkHostPort(e.Addr); err != nil {
+	for i := range content.Endpoints {
+		if err := content.Endpoints[i].check(); err != nil {
 			return Snapshot{}, err
 		}
 	}

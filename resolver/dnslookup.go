@@ -80,12 +80,24 @@ func (w *dnsWatch) endpoints(ctx context.Context, answer dnsAnswer) (found []End
 			}
 			found = append(found, e)
 		}
-		for _, a := range addrs {
-			e.Addr = netip.AddrPortFrom(a, srv.Port).String()
-			found = append(found, e)
-		}
+		found = append(found, at(e, addrs, srv.Port)...)
 	}
 	return found, ttl, nil
+}
+
+// at gives an endpoint its addresses. One of each family is one host with both (gRFC A61 has several addresses of an
+// endpoint for that); more are hosts of their own, since nothing says which belong together.
+func at(e Endpoint, addrs []netip.Addr, port uint16) (endpoints []Endpoint) {
+	addr := func(i int) string { return netip.AddrPortFrom(addrs[i], port).String() }
+	if len(addrs) == 2 && addrs[0].Unmap().Is4() != addrs[1].Unmap().Is4() {
+		e.Addr, e.Alternates = addr(0), []string{addr(1)}
+		return []Endpoint{e}
+	}
+	for i := range addrs {
+		e.Addr = addr(i)
+		endpoints = append(endpoints, e)
+	}
+	return endpoints
 }
 
 // addresses are all A and AAAA records of a name.

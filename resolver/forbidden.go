@@ -36,8 +36,10 @@ func checkAddress(addr string, linkLocal bool) error {
 // checkAddresses is checkAddress of each.
 func checkAddresses(endpoints []Endpoint, linkLocal bool) error {
 	for _, e := range endpoints {
-		if err := checkAddress(e.Addr, linkLocal); err != nil {
-			return err
+		for _, addr := range append([]string{e.Addr}, e.Alternates...) {
+			if err := checkAddress(addr, linkLocal); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

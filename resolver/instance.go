@@ -4,13 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"sort"
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/onehop-go/onehop/internal/consulapi"
 )
@@ -39,6 +36,7 @@ func endpointOf(entry *consulapi.ServiceEntry, tagged string) (Endpoint, error) 
 	}
 	e := Endpoint{
 		Addr:       addr,
+		Alternates: alternatesOf(entry, tagged, addr),
 		ID:         node.Node + "/" + service.ID,
 		Node:       node.Node,
 		Datacenter: cmp.Or(node.Datacenter, service.Datacenter),
@@ -50,38 +48,6 @@ func endpointOf(entry *consulapi.ServiceEntry, tagged string) (Endpoint, error) 
 	weigh(&e, entry)
 	e.Region, e.Zone = localityOf(entry)
 	return e, nil
-}
-
-// addressOf is the address to call: the tagged one if asked for and registered, else the service's, else the node's.
-func addressOf(entry *consulapi.ServiceEntry, tagged string) (host string, port int) {
-	node, service := entry.Node, entry.Service
-	if a, ok := service.TaggedAddresses[tagged]; ok && tagged != "" && a.Address != "" {
-		return a.Address, cmp.Or(a.Port, service.Port)
-	}
-	if service.Address != "" {
-		return service.Address, service.Port
-	}
-	if a := node.TaggedAddresses[tagged]; tagged != "" && a != "" {
-		return a, service.Port
-	}
-	return node.Address, service.Port
-}
-
-func joinHostPort(host string, port int) (string, error) {
-	if port < 1 || port > 65535 {
-		return "", fmt.Errorf("port %d; want 1 to 65535", port)
-	}
-	bare := strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-	if ip, err := netip.ParseAddr(bare); err == nil {
-		return netip.AddrPortFrom(ip, uint16(port)).String(), nil
-	}
-	isWrong := func(r rune) bool {
-		return unicode.IsSpace(r) || unicode.IsControl(r) || strings.ContainsRune("/:@[]?#\\", r)
-	}
-	if host == "" || strings.ContainsFunc(host, isWrong) {
-		return "", fmt.Errorf("address %q is neither an IP address nor a host name", host)
-	}
-	return net.JoinHostPort(host, strconv.Itoa(port)), nil
 }
 
 // The checks by which Consul marks maintenance.

@@ -18,9 +18,10 @@ const (
 	Maintenance Status = "maintenance"
 )
 
-// Endpoint is one address of a service. Slices and maps are shared: never write to them.
+// Endpoint is one instance of a service. Slices and maps are shared: never write to them.
 type Endpoint struct {
 	Addr       string            // "host:port", an IPv6 host in brackets; required
+	Alternates []string          // further addresses of the same instance, as Addr, in the order to try them when Addr does not answer; nil: none
 	ID         string            // with Addr the identity across snapshots: node + service id; "" for Addr alone
 	Node       string            // node of the catalogue; "" unknown
 	Datacenter string            // "" unknown
@@ -37,7 +38,7 @@ type Endpoint struct {
 func (e Endpoint) Equal(other Endpoint) bool {
 	return e.Addr == other.Addr && e.ID == other.ID && e.Node == other.Node && e.Datacenter == other.Datacenter &&
 		e.Region == other.Region && e.Zone == other.Zone && e.Weight == other.Weight && e.Status == other.Status &&
-		e.Started.Equal(other.Started) && slices.Equal(e.Tags, other.Tags) && maps.Equal(e.Meta, other.Meta)
+		e.Started.Equal(other.Started) && slices.Equal(e.Alternates, other.Alternates) && slices.Equal(e.Tags, other.Tags) && maps.Equal(e.Meta, other.Meta)
 }
 
 // Snapshot is the full set, listed and passing or not; immutable once published.

@@ -8,8 +8,10 @@ import (
 	"strings"
 )
 
-// Static is a fixed set by service name: {"payments": {"127.0.0.1:8080"}}. Tag, Datacenter and Filter are ignored. A
-// service that is not in it resolves to an empty set. A nil map holds nothing. Never write to it while it is watched.
+// Static is a fixed set by service name: {"payments": {"127.0.0.1:8080"}}, each entry an instance. An instance that is
+// reached at several addresses lists them in the order to try them: "10.0.0.7:80,[fd00::7]:80". Tag, Datacenter and Filter
+// are ignored. A service that is not in it resolves to an empty set. A nil map holds nothing. Never write to it while it is
+// watched.
 type Static map[string][]string
 
 // Watch publishes the set of t's service once and returns: nothing more will come. An address that is not "host:port"
@@ -21,14 +23,26 @@ func (s Static) Watch(_ context.Context, t Target, publish func(Snapshot, error)
 		return
 	}
 	endpoints := make([]Endpoint, 0, len(addrs))
-	for _, addr := range addrs {
-		if err := checkHostPort(addr); err != nil {
+	for _, entry := range addrs {
+		list := strings.Split(entry, ",")
+		e := Endpoint{Addr: list[0], Alternates: list[1:len(list):len(list)], Status: Passing}
+		if err := e.check(); err != nil {
 			publish(Snapshot{}, fmt.Errorf("static address of %s: %w", t.Service, err))
 			return
 		}
-		endpoints = append(endpoints, Endpoint{Addr: addr, Status: Passing})
+		endpoints = append(endpoints, e)
 	}
 	publish(Snapshot{Endpoints: endpoints, Origin: "static"}, nil)
+}
+
+// check refuses an endpoint with an address that is none.
+func (e *Endpoint) check() error {
+	for _, addr := range e.Alternates {
+		if err := checkHostPort(addr); err != nil {
+			return err
+		}
+	}
+	return checkHostPort(e.Addr)
 }
 
 // checkHostPort refuses everything but "host:port" with a port of 1 to 65535. The host of an IPv6 address stands in

@@ -15,6 +15,9 @@ func TestStatic(t *testing.T) {
 		{"known", Static{"a": {"127.0.0.1:80", "[::1]:443", "host.example:8080"}}, "127.0.0.1:80 [::1]:443 host.example:8080", ""},
 		{"unknown", Static{"b": {"127.0.0.1:80"}}, "", ""},
 		{"nil", nil, "", ""},
+		{"several addresses", Static{"a": {"10.0.0.7:80,[fd00::7]:80", "host:80"}}, "10.0.0.7:80,[fd00::7]:80 host:80", ""},
+		{"one of several is none", Static{"a": {"10.0.0.7:80,fd00::7"}}, "", `"fd00::7" is not "host:port"`},
+		{"none of several", Static{"a": {","}}, "", `"" is not "host:port"`},
 		{"no port", Static{"a": {"127.0.0.1:80", "host"}}, "", `"host" is not "host:port"`},
 		{"no host", Static{"a": {":80"}}, "", `":80" is not "host:port"`},
 		{"bare IPv6", Static{"a": {"::1"}}, "", `"::1" is not "host:port"`},
@@ -28,7 +31,7 @@ func TestStatic(t *testing.T) {
 			row.set.Watch(t.Context(), Target{Service: "a"}, func(s Snapshot, err error) { got, gotErr = s, err; published++ })
 			var addrs []string
 			for _, e := range got.Endpoints {
-				addrs = append(addrs, e.Addr)
+				addrs = append(addrs, strings.Join(append([]string{e.Addr}, e.Alternates...), ","))
 			}
 			if published != 1 || strings.Join(addrs, " ") != row.addrs {
 				t.Errorf("published %d times, %v; want once, %s", published, addrs, row.addrs)
