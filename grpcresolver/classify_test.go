@@ -122,15 +122,3 @@ func TestReportOfAnAttemptAlone(t *testing.T) {
 		}
 	}
 }
-
-func FuzzPushback(f *testing.F) {
-	f.Add("30")
-	f.Add("-1")
-	f.Add("99999999999999999999")
-	f.Fuzz(func(t *testing.T, value string) {
-		stop, pause := pushback(metadata.MD{"grpc-retry-pushback-ms": {value}})
-		if pause < 0 || stop && pause != 0 {
-			t.Errorf("%q: %v %v", value, stop, pause)
-		}
-	})
-}

@@ -63,17 +63,6 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-func FuzzRetryAfter(f *testing.F) {
-	for _, s := range []string{"", "1", "Wed, 01 Jul 2026 12:00:30 GMT", "-0", "+1"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		if d := retryAfter(s, time.Unix(1<<31, 0)); d < 0 {
-			t.Errorf("%q: %v", s, d)
-		}
-	})
-}
-
 func TestJudgeFailure(t *testing.T) {
 	dial := func(err error) error {
 		return &dialError{&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", err)}}
