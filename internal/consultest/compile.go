@@ -16,7 +16,7 @@ import (
 // compile runs go build and shows how many of the packages that need compiling it has begun.
 func (b *build) compile(ctx context.Context, w io.Writer, out string) error {
 	// The first go command also fetches the modules, which go reports on stderr by itself; there is no total to show.
-	fmt.Fprintf(w, "%s: not on PATH, so it is built once (a few minutes) and kept at %s\n", b.name, b.out)
+	fmt.Fprintf(w, "%s: not here, so it is built once (a few minutes) and kept at %s\n", b.name, b.out)
 	total, err := b.stale(ctx)
 	if err != nil {
 		return err
