@@ -91,7 +91,7 @@ func (a *dialAttempt) Send(ctx context.Context) engine.Result {
 	defer a.release()
 	ctx, cancel := withConnectTimeout(ctx, a.call.Upstream())
 	defer cancel()
-	conn, err := dialer.Default.DialContext(ctx, a.call.network, a.Endpoint().Addr())
+	conn, err := dialEndpoint(ctx, a.call.network, a.Endpoint())
 	if err == nil {
 		a.conn = conn
 		return engine.Result{Outcome: health.OK, Answer: true, Unsampled: true}

@@ -3,6 +3,7 @@ package onehop
 import (
 	"context"
 	"errors"
+	"net"
 	"time"
 
 	"github.com/onehop-go/onehop/internal/dialer"
@@ -124,16 +125,21 @@ func judged(o health.Outcome, err error) engine.Result {
 
 // redial connects to the endpoint and lets go: what confirms a refusal, and later probes.
 func redial(e *health.Endpoint) func(context.Context) error {
-	addr := e.Addr()
 	return func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 		defer cancel()
-		conn, err := dialer.Default.DialContext(ctx, "tcp", addr)
+		conn, err := dialEndpoint(ctx, "tcp", e)
 		if err != nil {
 			return err
 		}
 		return conn.Close()
 	}
+}
+
+// dialEndpoint connects to the first address of the endpoint that answers.
+func dialEndpoint(ctx context.Context, network string, e *health.Endpoint) (net.Conn, error) {
+	info := e.Info()
+	return dialer.First(ctx, dialer.Default.DialContext, network, info.Addr, info.Alternates)
 }
 
 // probeTimeout bounds a dial that no call waits for.

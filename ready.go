@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/onehop-go/onehop/internal/dialer"
 	"github.com/onehop-go/onehop/internal/engine"
 	"github.com/onehop-go/onehop/resolver"
 )
@@ -65,7 +64,7 @@ func dialAny(ctx context.Context, u *engine.Upstream) *Error {
 	last := &Error{Reason: Reason(why), Target: u.Target(), Err: err}
 	for _, e := range u.Set().View().All {
 		dctx, cancel := withConnectTimeout(ctx, u)
-		conn, err := dialer.Default.DialContext(dctx, "tcp", e.Addr())
+		conn, err := dialEndpoint(dctx, "tcp", e)
 		cancel()
 		if err == nil {
 			_ = conn.Close()

@@ -37,6 +37,7 @@ type pool struct {
 type dialer struct {
 	conns          *conns
 	connectTimeout func() time.Duration
+	alternates     func() []string // further addresses of the endpoint
 }
 
 func newPool(base *http.Transport, addr string, d dialer) *pool {
@@ -110,7 +111,7 @@ func redirectDials(t *http.Transport, addr string, d dialer) {
 
 type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
 
-// to returns a dial that goes to addr whatever it is asked for, within connect_timeout.
+// to returns a dial that goes to addr, or an alternate of it, whatever it is asked for, within connect_timeout.
 func (d dialer) to(addr string, dial dialFunc) dialFunc {
 	return func(ctx context.Context, network, _ string) (net.Conn, error) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -124,7 +125,7 @@ func (d dialer) to(addr string, dial dialFunc) dialFunc {
 			}
 		}
 		defer context.AfterFunc(d.conns.ctx, cancel)() //nolint:contextcheck // the Client's end ends dials, too
-		conn, err := dial(ctx, network, addr)
+		conn, err := shared.First(ctx, dial, network, addr, d.alternates())
 		if err != nil {
 			return nil, &dialError{err}
 		}

@@ -204,7 +204,9 @@ func (t *Transport) poolOf(x *exchange) *pool {
 	created := false
 	p := x.Endpoint().Attached(t, func(e *health.Endpoint) health.Attachment { //nolint:forcetypeassert // ours
 		created = true
-		p := newPool(t.template, e.Addr(), dialer{conns: &t.conns, connectTimeout: x.Call().Upstream().ConnectTimeout})
+		p := newPool(t.template, e.Addr(), dialer{
+			conns: &t.conns, connectTimeout: x.Call().Upstream().ConnectTimeout, alternates: func() []string { return e.Info().Alternates },
+		})
 		if t.middleware != nil {
 			p.rt = t.middleware(p.transport)
 		}
