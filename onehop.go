@@ -23,6 +23,7 @@ type Client struct {
 	ctx    context.Context // ends at Close
 	cancel context.CancelFunc
 	seed   uint64 // of this client's subset
+	home   home
 
 	mu        sync.Mutex
 	upstreams map[resolver.Target]*watched
@@ -42,10 +43,12 @@ type options struct {
 	logger    *slog.Logger
 	observers []Observer
 	mode      func(policy.Mode) policy.Mode
-	zone      string
+	zone      string // "": the agent may know
 	faults    []Fault
 	injected  map[string]*engine.Injection
 	hashField string
+
+	asksConsul bool // the agent, for discovery or policies
 }
 
 // WithConsul says how to reach Consul, for discovery and policy. Unset: the environment's CONSUL_* variables.
@@ -70,7 +73,8 @@ func WithObserver(ob Observer) Option {
 }
 
 // WithZone says which zone this process runs in, as the endpoints' Zone names it: while load_balancing.prefer_local_zone
-// holds, its own zone's endpoints are preferred. Unset: the variable ONEHOP_ZONE; "": none is preferred.
+// holds, its own zone's endpoints are preferred. Unset or "": the variable ONEHOP_ZONE, else what the Consul agent says of
+// its node, its locality or its metadata "zone", once endpoints with a zone are listed; until then none is preferred.
 func WithZone(zone string) Option { return func(o *options) { o.zone = zone } }
 
 // WithHashField names the HTTP header or gRPC metadata field whose value places a call that has no HashKey on the ring of
@@ -108,7 +112,7 @@ func (o *options) complete() error {
 	if o.injected, err = injections(o.faults); err != nil {
 		return err
 	}
-	if o.resolver == nil || o.policies == nil {
+	if o.asksConsul = o.resolver == nil || o.policies == nil; o.asksConsul {
 		if err := consulapi.Check(o.agent); err != nil {
 			return fmt.Errorf("onehop: %w", err)
 		}

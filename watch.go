@@ -32,7 +32,7 @@ type watched struct {
 func (c *Client) watch(t resolver.Target) *watched {
 	w := &watched{client: c, target: t, subset: policy.Default().LoadBalancing.Subset}
 	w.live = engine.NewUpstream(t, engine.Env{
-		Go: c.spawn, Context: c.ctx, Hooks: c.hooks, Told: w.told, Refused: w.refused, Mode: c.mode, Zone: c.zone,
+		Go: c.spawn, Context: c.ctx, Hooks: c.hooks, Told: w.told, Refused: w.refused, Mode: c.mode, Zone: c.ownZone,
 		Injection: c.injection(t.Service), HashField: c.hashField,
 	})
 	w.mu.Lock() // a watch may publish at once
@@ -82,6 +82,7 @@ func (w *watched) resolved(d *datacenter, snap resolver.Snapshot, err error) {
 			snap.At = time.Now()
 		}
 		w.apply(func(now time.Time) bool { d.take(now, snap); return true })
+		w.client.locate(snap)
 	}
 	tellResolved(w.client.ctx, w.client.observers, d.target, snap, err)
 }

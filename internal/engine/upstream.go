@@ -25,7 +25,7 @@ type Env struct {
 	Hooks     *Hooks                                    // nil: nobody listens
 	Told      func(e *health.Endpoint, c health.Change) // hears what health did
 	Refused   func(e *health.Endpoint)                  // hears refused connections
-	Zone      string                                    // the caller's own; "": unknown
+	Zone      func() string                             // the caller's own, "": not known; Located tells of a change. nil: never known
 	Mode      func(fromPolicy policy.Mode) policy.Mode  // ONEHOP_MODE; nil: the policy's own
 	Injection *Injection                                // nil: none
 	HashField string                                    // header or metadata field with the key of ring_hash; "": none
@@ -47,6 +47,8 @@ type Upstream struct {
 
 	ready  atomic.Bool // first snapshot and first word on policy have come
 	readyC chan struct{}
+
+	steering sync.Mutex // one at a time tells the set what to obey
 
 	mu         sync.Mutex
 	resolved   bool
@@ -96,10 +98,22 @@ func (u *Upstream) Context() context.Context { return u.env.Context }
 func (u *Upstream) Go(f func(context.Context)) bool { return u.env.Go(f) }
 
 func (u *Upstream) settingsOf(p policy.Policy) health.Settings {
-	return health.Settings{
-		CircuitBreaker: p.CircuitBreaker, LoadBalancing: p.LoadBalancing, Zone: u.env.Zone, Apply: p.Mode == policy.Enforce,
+	s := health.Settings{CircuitBreaker: p.CircuitBreaker, LoadBalancing: p.LoadBalancing, Apply: p.Mode == policy.Enforce}
+	if u.env.Zone != nil {
+		s.Zone = u.env.Zone()
 	}
+	return s
 }
+
+// steer makes health and balancing obey the policy in force and the zone as it is known.
+func (u *Upstream) steer() {
+	u.steering.Lock()
+	defer u.steering.Unlock()
+	u.set.Configure(u.settingsOf(u.Policy()))
+}
+
+// Located says that Env.Zone answers something new.
+func (u *Upstream) Located() { u.steer() }
 
 // brakeOf is the brake of a datacenter, the own (0) or one to fail over to: one that is overloaded says nothing of another.
 func (u *Upstream) brakeOf(place int) *overload.Brake {
@@ -130,7 +144,7 @@ func (u *Upstream) Configure(p policy.Policy) {
 	u.mu.Lock()
 	u.plan.Store(newPlan(p, u.statsOf))
 	u.mu.Unlock()
-	u.set.Configure(u.settingsOf(p))
+	u.steer()
 	u.progress(func() { u.configured = true })
 }
 
