@@ -57,8 +57,8 @@ func (r *rule) observe(latency time.Duration) {
 	if r.Hedge <= 0 {
 		return
 	}
-	if due := r.latencies.sample(latency); due && r.latencies.count.Load() >= hedgeSamples {
-		r.delay.Store(int64(r.latencies.percentile(1 - r.Hedge)))
+	if due := r.latencies.Sample(latency); due && r.latencies.count.Load() >= hedgeSamples {
+		r.delay.Store(int64(r.latencies.Percentile(1 - r.Hedge)))
 	}
 }
 

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math"
 	"math/bits"
 	"sync/atomic"
 	"time"
@@ -14,10 +15,10 @@ const (
 	refresh  = 64
 )
 
-// histogram counts latencies in log-linear buckets, as HdrHistogram does, with atomic counters: a few ns a sample and
+// Histogram counts latencies in log-linear buckets, as HdrHistogram does, with atomic counters: a few ns a sample and
 // 1 KiB. Every 4,096 samples all counts are halved, so that it follows the last few thousand. The zero value is empty.
-// Safe for concurrent use.
-type histogram struct {
+// Safe for concurrent use. It has a public name for bench alone, which compares it with HdrHistogram.
+type Histogram struct {
 	count  atomic.Int64 // samples ever
 	counts [buckets]atomic.Uint32
 }
@@ -42,8 +43,8 @@ func top(bucket int) time.Duration {
 	return time.Duration(uint64(subCount+bucket&(subCount-1)+1)<<shift) * time.Microsecond
 }
 
-// sample counts one latency, and says whether a percentile read before is due to be read again.
-func (h *histogram) sample(d time.Duration) (due bool) {
+// Sample counts one latency, and says whether a percentile read before is due to be read again.
+func (h *Histogram) Sample(d time.Duration) (due bool) {
 	h.counts[bucketOf(d)].Add(1)
 	n := h.count.Add(1)
 	if n%fade == 0 {
@@ -55,15 +56,15 @@ func (h *histogram) sample(d time.Duration) (due bool) {
 	return n%refresh == 0
 }
 
-// percentile is the latency that a share p of the samples does not exceed.
-func (h *histogram) percentile(p float64) time.Duration {
+// Percentile is the latency that a share p of the samples does not exceed, 0 to 1: the upper end of its bucket.
+func (h *Histogram) Percentile(p float64) time.Duration {
 	total := uint64(0)
 	for i := range h.counts {
 		total += uint64(h.counts[i].Load())
 	}
-	rank, seen := uint64(p*float64(total)), uint64(0)
+	rank, seen := max(1, uint64(math.Round(p*float64(total)))), uint64(0)
 	for i := range h.counts {
-		if seen += uint64(h.counts[i].Load()); seen > rank {
+		if seen += uint64(h.counts[i].Load()); seen >= rank {
 			return top(i)
 		}
 	}

@@ -30,30 +30,30 @@ func TestBucketsAreInOrderAndKnowTheirValues(t *testing.T) {
 
 func TestPercentiles(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
-	var h histogram
+	var h Histogram
 	list := make([]time.Duration, 4000) // fewer than fade: nothing is forgotten yet
 	for i := range list {
 		list[i] = time.Duration(math.Exp(random.NormFloat64()) * 20 * float64(time.Millisecond))
-		h.sample(list[i])
+		h.Sample(list[i])
 	}
 	slices.Sort(list)
 	for _, p := range []float64{0.5, 0.9, 0.95, 0.99, 0.999} {
-		want := list[int(p*float64(len(list)))]
-		if got := h.percentile(p); math.Abs(float64(got-want)) > float64(want)/8 {
+		want := list[int(p*float64(len(list)))-1]
+		if got := h.Percentile(p); math.Abs(float64(got-want)) > float64(want)/8 {
 			t.Errorf("p%v = %v, want %v", 100*p, got, want)
 		}
 	}
 }
 
 func TestTheHistogramFollows(t *testing.T) {
-	var h histogram
+	var h Histogram
 	for range 20_000 {
-		h.sample(time.Second)
+		h.Sample(time.Second)
 	}
 	for range 5 * fade {
-		h.sample(10 * time.Millisecond)
+		h.Sample(10 * time.Millisecond)
 	}
-	if p := h.percentile(0.9); p > 11*time.Millisecond {
+	if p := h.Percentile(0.9); p > 11*time.Millisecond {
 		t.Errorf("p90 = %v after %d samples of 10 ms", p, 5*fade)
 	}
 }

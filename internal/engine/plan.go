@@ -35,7 +35,7 @@ type rule struct {
 type stats struct {
 	gate      gate
 	usual     health.Mean  // what an answer usually takes
-	latencies histogram    // of a route that hedges
+	latencies Histogram    // of a route that hedges
 	delay     atomic.Int64 // nanoseconds until a hedge; 0: not known yet
 }
 
