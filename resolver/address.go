@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -70,11 +71,27 @@ func joinHostPort(host string, port int) (string, error) {
 	if ip, err := netip.ParseAddr(bare); err == nil {
 		return netip.AddrPortFrom(ip, uint16(port)).String(), nil
 	}
-	isWrong := func(r rune) bool {
-		return unicode.IsSpace(r) || unicode.IsControl(r) || strings.ContainsRune("/:@[]?#\\", r)
-	}
-	if host == "" || strings.ContainsFunc(host, isWrong) {
-		return "", fmt.Errorf("address %q is neither an IP address nor a host name", host)
+	if err := checkHostName(host); err != nil {
+		return "", err
 	}
 	return net.JoinHostPort(host, strconv.Itoa(port)), nil
 }
+
+// checkHostName refuses what is no host name, and one that some systems' resolvers read as an address, such as
+// "2852039166" or "0xa9fe.43518" (inet_aton(3)), which would pass by what is refused of addresses. By
+// https://url.spec.whatwg.org/#ends-in-a-number-checker.
+func checkHostName(host string) error {
+	isWrong := func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsMark(r) && (r < '0' || r > '9') && r != '-' && r != '_' && r != '.'
+	}
+	last := strings.TrimSuffix(host, ".")
+	last = last[strings.LastIndexByte(last, '.')+1:]
+	if last == "" || len(host) > maxHostName || strings.ContainsFunc(host, isWrong) || number.MatchString(last) {
+		return fmt.Errorf("address %.80q is neither an IP address nor a host name", host)
+	}
+	return nil
+}
+
+const maxHostName = 255 // RFC 1035 2.3.4
+
+var number = regexp.MustCompile(`^([0-9]+|0[xX][0-9A-Fa-f]*)$`)

@@ -291,24 +291,44 @@ func TestDiskCacheOfFixedSetEnds(t *testing.T) {
 	}
 }
 
-func FuzzCacheDecode(f *testing.F) {
-	file := newCacheFile("", Target{Service: "pay"}, Static{})
-	good, err := file.encode(Snapshot{Endpoints: []Endpoint{{Addr: "a:1"}}, At: time.Unix(1, 0)})
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(good)
-	f.Add([]byte(cacheHeader + "\n{}"))
-	f.Add([]byte{})
-	f.Fuzz(func(t *testing.T, text []byte) {
-		s, err := file.decode(text)
-		if err != nil {
-			return
-		}
-		for _, e := range s.Endpoints {
-			if err := checkHostPort(e.Addr); err != nil {
-				t.Error(err)
+// The disk is held to the rule of addresses that the source is held to.
+func TestDiskCacheKeepsTheRuleOfAddresses(t *testing.T) {
+	for _, addr := range []string{"169.254.169.254:80", "0.0.0.0:80", "[fe80::1]:80"} {
+		for _, r := range []Resolver{Consul{}, DNS{}} {
+			file := newCacheFile(t.TempDir(), pay, r)
+			if err := file.store(snapshotOf("192.0.2.1:80", addr)); err != nil {
+				t.Fatal(err)
+			}
+			if s, err := file.load(); err == nil {
+				t.Errorf("%T: %+v", r, s)
 			}
 		}
+	}
+	file := newCacheFile(t.TempDir(), pay, Consul{AllowLinkLocal: true})
+	if err := file.store(snapshotOf("169.254.1.1:80")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.load(); err != nil {
+		t.Errorf("allowed, and refused: %v", err)
+	}
+}
+
+// An old file put back is a whole one: what it says is served, and its age with it.
+func TestDiskCacheTellsTheAgeOfWhatWasPutBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := make(scripted)
+		file := newCacheFile(filepath.Join(t.TempDir(), "onehop"), pay, source)
+		old := snapshotOf("a:1")
+		old.At = time.Now().Add(-48 * time.Hour)
+		if err := file.store(old); err != nil {
+			t.Fatal(err)
+		}
+		p, stop := watchCached(source, file.dir)
+		source <- word{err: errAway}
+		wantWords(t, p, "disk:a:1", errAway.Error())
+		if age := time.Since(p.last.At); age < 48*time.Hour {
+			t.Errorf("its age is told as %v", age)
+		}
+		stop()
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -21,6 +22,8 @@ type cacheFile struct {
 	dir    string
 	target Target
 	source string // which agent or server the snapshot comes from
+
+	allows func([]Endpoint) error // the source's rule for addresses; nil: it has none
 }
 
 // The first line of a file: a version, and the checksum of all that follows.
@@ -39,7 +42,11 @@ type cacheContent struct {
 var errNoCache = errors.New("no cached snapshot")
 
 func newCacheFile(dir string, t Target, r Resolver) *cacheFile {
-	return &cacheFile{dir: dir, target: t, source: sourceOf(r)}
+	f := &cacheFile{dir: dir, target: t, source: sourceOf(r)}
+	if ruled, ok := r.(interface{ allows([]Endpoint) error }); ok {
+		f.allows = ruled.allows
+	}
+	return f
 }
 
 // sourceOf tells apart what resolvers of one kind read.
@@ -50,8 +57,10 @@ func sourceOf(r Resolver) string {
 	return fmt.Sprintf("%T", r)
 }
 
-// path is readable at its beginning and unambiguous at its end.
-func (f *cacheFile) path() string {
+func (f *cacheFile) path() string { return filepath.Join(f.dir, f.name()) }
+
+// name is readable at its beginning and unambiguous at its end.
+func (f *cacheFile) name() string {
 	readable := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' {
 			return r
@@ -59,25 +68,19 @@ func (f *cacheFile) path() string {
 		return '_'
 	}, f.target.Service)
 	sum := sha256.Sum256([]byte(f.source + "\n" + f.target.String()))
-	return filepath.Join(f.dir, readable[:min(len(readable), 40)]+"-"+hex.EncodeToString(sum[:8])+".snapshot")
+	return readable[:min(len(readable), 40)] + "-" + hex.EncodeToString(sum[:8]) + ".snapshot"
 }
 
 // load gives errNoCache when there is no file, another error when it is damaged.
 func (f *cacheFile) load() (Snapshot, error) {
-	if err := privateDir(f.dir); err != nil {
-		return Snapshot{}, err
-	}
-	file, err := os.Open(f.path())
-	if errors.Is(err, fs.ErrNotExist) {
-		return Snapshot{}, errNoCache
-	}
+	folder, err := f.open()
 	if err != nil {
-		return Snapshot{}, err
+		return Snapshot{}, orNoCache(err)
 	}
-	defer file.Close() //nolint:errcheck // only read
-	text, err := io.ReadAll(io.LimitReader(file, maxCacheFile+1))
+	defer folder.Close() //nolint:errcheck // only read
+	text, err := readPrivate(folder, f.name())
 	if err != nil {
-		return Snapshot{}, err
+		return Snapshot{}, orNoCache(err)
 	}
 	s, err := f.decode(text)
 	if err != nil {
@@ -86,8 +89,16 @@ func (f *cacheFile) load() (Snapshot, error) {
 	return s, nil
 }
 
-// store writes beside and renames: a crash leaves the old file or the new one.
-func (f *cacheFile) store(s Snapshot) (err error) {
+func orNoCache(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return errNoCache
+	}
+	return err
+}
+
+// store writes beside and renames: a crash leaves the old file or the new one, and what is in the way, a link too, is
+// replaced and not written through.
+func (f *cacheFile) store(s Snapshot) error {
 	text, err := f.encode(s)
 	if err != nil {
 		return err
@@ -95,35 +106,77 @@ func (f *cacheFile) store(s Snapshot) (err error) {
 	if err := os.MkdirAll(f.dir, 0o700); err != nil {
 		return err
 	}
-	if err := privateDir(f.dir); err != nil {
-		return err
-	}
-	temp, err := os.CreateTemp(f.dir, ".snapshot-*") // 0600
+	folder, err := f.open()
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(temp.Name()))
-		}
-	}()
-	_, err = temp.Write(text)
-	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
+	defer folder.Close() //nolint:errcheck // nothing is written through it any more
+	temp := fmt.Sprintf(".snapshot-%016x", rand.Uint64())
+	if err := writePrivate(folder, temp, text); err != nil {
 		return err
 	}
-	return os.Rename(temp.Name(), f.path())
+	if err := folder.Rename(temp, f.name()); err != nil {
+		return errors.Join(err, folder.Remove(temp))
+	}
+	return nil
 }
 
-// privateDir refuses a folder that others may write to. One that is not there is private.
-func privateDir(dir string) error {
-	info, err := os.Stat(dir)
+// open gives the folder, which stays the same one for all that is done in it, if it is private.
+func (f *cacheFile) open() (*os.Root, error) {
+	folder, err := os.OpenRoot(f.dir)
+	if err != nil {
+		return nil, err
+	}
+	info, err := folder.Stat(".")
+	if err == nil {
+		err = private(f.dir, info)
+	}
+	if err != nil {
+		return nil, errors.Join(err, folder.Close())
+	}
+	return folder, nil
+}
+
+// private refuses what others own or may write to: who writes there decides where calls go.
+func private(name string, info fs.FileInfo) error {
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return err
+	case !ours(info):
+		return fmt.Errorf("%s belongs to somebody else, and is not used", name)
 	case info.Mode().Perm()&0o022 != 0 && runtime.GOOS != "windows": // where the bits say nothing
-		return fmt.Errorf("%s may be written to by others (%v), and is not used", dir, info.Mode().Perm())
+		return fmt.Errorf("%s may be written to by others (%v), and is not used", name, info.Mode().Perm())
+	}
+	return nil
+}
+
+// readPrivate reads a file that is one: a link may lead anywhere, and a pipe would wait for a writer.
+func readPrivate(folder *os.Root, name string) ([]byte, error) {
+	info, err := folder.Lstat(name)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is no regular file, and is not used", name)
+	}
+	if err := private(name, info); err != nil {
+		return nil, err
+	}
+	file, err := folder.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close() //nolint:errcheck // only read
+	return io.ReadAll(io.LimitReader(file, maxCacheFile+1))
+}
+
+// writePrivate makes a new file, and leaves none if it fails.
+func writePrivate(folder *os.Root, name string, text []byte) error {
+	file, err := folder.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(text)
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return errors.Join(err, folder.Remove(name))
 	}
 	return nil
 }
@@ -157,10 +210,21 @@ func (f *cacheFile) decode(text []byte) (Snapshot, error) {
 	if content.Target != f.target.String() || content.Source != f.source {
 		return Snapshot{}, fmt.Errorf("it is of %s at %s", content.Target, content.Source)
 	}
-	for i := range content.Endpoints {
-		if err := content.Endpoints[i].check(); err != nil {
-			return Snapshot{}, err
-		}
+	if err := f.check(content.Endpoints); err != nil {
+		return Snapshot{}, err
 	}
 	return Snapshot{Endpoints: content.Endpoints, Origin: "disk", At: content.At}, nil
+}
+
+// check refuses what the source would not have published.
+func (f *cacheFile) check(endpoints []Endpoint) error {
+	for i := range endpoints {
+		if err := endpoints[i].check(); err != nil {
+			return err
+		}
+	}
+	if f.allows == nil {
+		return nil
+	}
+	return f.allows(endpoints)
 }

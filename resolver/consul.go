@@ -70,6 +70,11 @@ func (c Consul) source() string {
 	return "consul " + consulapi.Where(c.Agent) + " " + c.TaggedAddress
 }
 
+// allows is the rule for addresses, for the cache.
+func (c Consul) allows(endpoints []Endpoint) error {
+	return checkAddresses(endpoints, c.AllowLinkLocal)
+}
+
 func (c Consul) query(t Target) (consulapi.ServiceQuery, error) {
 	q := consulapi.ServiceQuery{
 		Service: t.Service, Tag: t.Tag, Datacenter: t.Datacenter, Peer: t.Peer, Filter: t.Filter, Prepared: t.Query,

@@ -61,7 +61,7 @@ func (d DNS) watch(ctx context.Context, t Target, publish func(Snapshot, error),
 			return
 		}
 		if err == nil {
-			err = checkAddresses(found, d.AllowLinkLocal)
+			err = d.allows(found)
 		}
 		rest := max(min(ttl, maxTTL), w.minTTL)
 		if err != nil {
@@ -88,6 +88,9 @@ func (d DNS) zone() string {
 
 // source tells the cache which server this is.
 func (d DNS) source() string { return fmt.Sprintf("dns %s %s %d", d.Server, d.zone(), d.Port) }
+
+// allows is the rule for addresses, of the cache too.
+func (d DNS) allows(endpoints []Endpoint) error { return checkAddresses(endpoints, d.AllowLinkLocal) }
 
 // check refuses what cannot be asked and fills the names to ask for.
 func (d DNS) check(t Target, w *dnsWatch) error {

@@ -430,26 +430,3 @@ func TestDNSAsksForTheSecondFormOnlyUntilOneAnswers(t *testing.T) {
 		}
 	})
 }
-
-func FuzzReadAnswer(f *testing.F) {
-	question := dnsmessage.Question{Name: dnsmessage.MustNewName("pay.service.consul."), Type: dnsmessage.TypeSRV, Class: dnsmessage.ClassINET}
-	q := dnsmessage.Message{Header: dnsmessage.Header{ID: 7}, Questions: []dnsmessage.Question{question}}
-	for _, m := range []dnsmessage.Message{records(q, 2, 5), reply(q, dnsmessage.RCodeNameError), q} {
-		text, err := m.Pack()
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(text)
-	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		answer, err := readAnswer(text, 7, question, "consul.")
-		if err != nil {
-			return
-		}
-		for name := range answer.addresses {
-			if !inZone(name, "consul.") {
-				t.Errorf("an address of %q is taken", name)
-			}
-		}
-	})
-}

@@ -62,7 +62,7 @@ func (w *dnsWatch) endpoints(ctx context.Context, answer dnsAnswer) (found []End
 			continue
 		}
 		if srv.Port == 0 {
-			return nil, 0, fmt.Errorf("the record of %s has port 0", target)
+			return nil, 0, fmt.Errorf("the record of %.80q has port 0", target)
 		}
 		addrs := answer.addresses[target]
 		if len(addrs) == 0 && inZone(target, w.zone) {
@@ -73,6 +73,9 @@ func (w *dnsWatch) endpoints(ctx context.Context, answer dnsAnswer) (found []End
 			ttl = min(ttl, more)
 		}
 		e := Endpoint{Node: strings.TrimSuffix(target, "."), Status: Passing, Weight: max(1, int(srv.Weight))}
+		if err := e.checkNames(); err != nil { // any byte may stand in a label
+			return nil, 0, err
+		}
 		if len(addrs) == 0 && !inZone(target, w.zone) {
 			// A host of another domain: whoever dials asks that domain's servers.
 			if e.Addr, err = joinHostPort(e.Node, int(srv.Port)); err != nil {

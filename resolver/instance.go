@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/onehop-go/onehop/internal/consulapi"
 )
@@ -28,11 +29,11 @@ func endpointOf(entry *consulapi.ServiceEntry, tagged string) (Endpoint, error) 
 	host, port := addressOf(entry, tagged)
 	addr, err := joinHostPort(host, port)
 	if err != nil {
-		return Endpoint{}, fmt.Errorf("service %q on node %q: %w", service.ID, node.Node, err)
+		return Endpoint{}, fmt.Errorf("service %.80q on node %.80q: %w", service.ID, node.Node, err)
 	}
 	status, err := statusOf(entry)
 	if err != nil {
-		return Endpoint{}, fmt.Errorf("service %q on node %q: %w", service.ID, node.Node, err)
+		return Endpoint{}, fmt.Errorf("service %.80q on node %.80q: %w", service.ID, node.Node, err)
 	}
 	e := Endpoint{
 		Addr:       addr,
@@ -47,7 +48,20 @@ func endpointOf(entry *consulapi.ServiceEntry, tagged string) (Endpoint, error) 
 	}
 	weigh(&e, entry)
 	e.Region, e.Zone = localityOf(entry)
-	return e, nil
+	return e, e.checkNames()
+}
+
+// maxName is the longest name of an instance or of its place, in bytes; a host's has 255.
+const maxName = 512
+
+// checkNames refuses names that would end up in logs and in the labels of metrics as no name should.
+func (e *Endpoint) checkNames() error {
+	for _, name := range []string{e.ID, e.Node, e.Datacenter, e.Region, e.Zone} {
+		if len(name) > maxName || strings.ContainsFunc(name, unicode.IsControl) {
+			return fmt.Errorf("the name %.80q is longer than %d bytes, or holds control characters", name, maxName)
+		}
+	}
+	return nil
 }
 
 // The checks by which Consul marks maintenance.
@@ -113,10 +127,10 @@ func localityOf(entry *consulapi.ServiceEntry) (region, zone string) {
 // a moment of the first day of 1970: no time, but another one when the instance was registered anew.
 func startedOf(entry *consulapi.ServiceEntry) time.Time {
 	text := entry.Service.Meta[StartedMeta]
-	if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
-		return t
+	if t, err := time.Parse(time.RFC3339Nano, text); err == nil && sensible(t.Unix()) {
+		return t.UTC()
 	}
-	if seconds, err := strconv.ParseInt(text, 10, 64); err == nil && seconds > 0 {
+	if seconds, err := strconv.ParseInt(text, 10, 64); err == nil && sensible(seconds) {
 		return time.Unix(seconds, 0).UTC()
 	}
 	if index := entry.Service.CreateIndex; index > 0 {
@@ -124,6 +138,9 @@ func startedOf(entry *consulapi.ServiceEntry) time.Time {
 	}
 	return time.Time{}
 }
+
+// sensible seconds since 1970 are those of a year in four digits: no other can be written to the disk cache.
+func sensible(seconds int64) bool { return seconds > 0 && seconds < 253402300800 }
 
 // inOrder sorts by address, then ID. (slices.SortFunc is compiled for each type: of an Endpoint into 25 KB.)
 func inOrder(set []Endpoint) {

@@ -35,8 +35,16 @@ func (s Static) Watch(_ context.Context, t Target, publish func(Snapshot, error)
 	publish(Snapshot{Endpoints: endpoints, Origin: "static"}, nil)
 }
 
-// check refuses an endpoint with an address that is none.
+// check refuses an endpoint that cannot be called.
 func (e *Endpoint) check() error {
+	switch e.Status {
+	case "", Passing, Warning, Critical, Maintenance:
+	default:
+		return fmt.Errorf("unknown status %.80q", e.Status)
+	}
+	if e.Weight < 0 {
+		return fmt.Errorf("weight %d; want 0 or more", e.Weight)
+	}
 	for _, addr := range e.Alternates {
 		if err := checkHostPort(addr); err != nil {
 			return err
@@ -48,15 +56,15 @@ func (e *Endpoint) check() error {
 // checkHostPort refuses everything but "host:port" with a port of 1 to 65535. The host of an IPv6 address stands in
 // brackets.
 func checkHostPort(addr string) error {
-	if _, err := netip.ParseAddrPort(addr); err == nil && !strings.HasSuffix(addr, ":0") {
+	if ap, err := netip.ParseAddrPort(addr); err == nil && ap.Port() != 0 {
 		return nil
 	}
 	colon := strings.LastIndexByte(addr, ':')
-	if colon <= 0 || strings.ContainsAny(addr[:colon], ":[]/ ") {
-		return fmt.Errorf(`%q is not "host:port"`, addr)
+	if colon <= 0 || strings.ContainsAny(addr[:colon], ":[]") {
+		return fmt.Errorf(`%.80q is not "host:port"`, addr)
 	}
 	if port, err := strconv.ParseUint(addr[colon+1:], 10, 16); err != nil || port == 0 {
-		return fmt.Errorf("%q has port %q; want 1 to 65535", addr, addr[colon+1:])
+		return fmt.Errorf("%.80q has port %.80q; want 1 to 65535", addr, addr[colon+1:])
 	}
-	return nil
+	return checkHostName(addr[:colon])
 }

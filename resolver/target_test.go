@@ -113,38 +113,3 @@ func TestParseHost(t *testing.T) {
 		}
 	}
 }
-
-func FuzzParseTarget(f *testing.F) {
-	for _, s := range []string{
-		"payments", "v2.payments.service.dc2.consul", "pay.query.consul", "pay.service.two.peer.consul",
-		"consul:///a%20b?tag=x&filter=a%3Db", "consul://u:p@h/x?query=1", "consul:///a?dc=%26%3D", "consul:///%2e%2E",
-	} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		target, err := ParseTarget(s)
-		if err != nil {
-			return
-		}
-		again, err := ParseTarget(target.String())
-		if err != nil || again != target {
-			t.Errorf("ParseTarget(%q) = %+v, its String %q reads back as %+v, %v", s, target, target.String(), again, err)
-		}
-	})
-}
-
-func FuzzTargetString(f *testing.F) {
-	f.Add("a.b", "t", "dc1", "", "Service.Port == 80", false)
-	f.Add("a b?#%", "&=;+", "", "p", "\"", false)
-	f.Add("q", "", "", "", "", true)
-	f.Fuzz(func(t *testing.T, service, tag, dc, peer, filter string, query bool) {
-		target := Target{Service: service, Tag: tag, Datacenter: dc, Peer: peer, Filter: filter, Query: query}
-		again, err := ParseTarget(target.String())
-		if invalid := target.validate(); (invalid == nil) != (err == nil) {
-			t.Fatalf("%+v: validate says %v, ParseTarget of its String says %v", target, invalid, err)
-		}
-		if err == nil && again != target {
-			t.Errorf("%q reads back as %+v, want %+v", target.String(), again, target)
-		}
-	})
-}
