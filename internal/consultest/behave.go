@@ -17,6 +17,7 @@ type Behaviour struct {
 	Mode   Mode          `json:",omitempty"`
 	Share  float64       `json:",omitempty"` // of the calls that are treated so, the others well; 0: all
 	Calls  int           `json:",omitempty"` // only the next so many; 0: all
+	Well   time.Duration `json:",omitempty"` // the Delay of the others
 }
 
 // Mode is what an instance does instead of answering.
@@ -94,11 +95,11 @@ func (s *behaving) arrive() (Behaviour, <-chan struct{}) {
 	s.ledger.Requests++
 	b := s.now
 	if b.Share > 0 && rand.Float64() >= b.Share {
-		return Behaviour{}, s.changed
+		return Behaviour{Delay: b.Well}, s.changed
 	}
 	if b.Calls > 0 {
 		if s.left == 0 {
-			return Behaviour{}, s.changed
+			return Behaviour{Delay: b.Well}, s.changed
 		}
 		s.left--
 	}

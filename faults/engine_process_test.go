@@ -1,0 +1,163 @@
+package faults
+
+import (
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/onehop-go/onehop"
+	"github.com/onehop-go/onehop/internal/consultest"
+	"github.com/onehop-go/onehop/policy"
+)
+
+// The gates of the health model, which bench/sim holds in virtual time, against instances that are processes.
+
+// processes starts n instances that answer as b says.
+func processes(t *testing.T, n int, b consultest.Behaviour) (instances []*consultest.Instance, addrs []string) {
+	t.Helper()
+	for range n {
+		i := consultest.StartInstance(t, consultest.Name(t, "gate"))
+		i.Behave(t, b)
+		instances, addrs = append(instances, i), append(addrs, i.Addr)
+	}
+	return instances, addrs
+}
+
+// One of ten answers 500 at once: no call is lost where 500 is repeated, and it is left within a second.
+func TestRow60OneProcessFailsFast(t *testing.T) {
+	t.Parallel()
+	unslowed(t)
+	row(t, 60)
+	const rps = 500
+	instances, list := processes(t, 10, consultest.Behaviour{Delay: 5 * time.Millisecond})
+	bad := instances[0]
+	p := policy.Default()
+	p.Retry.When = append(slices.Clone(p.Retry.When), policy.ServerError)
+	var e eye
+	tr := drive(t, webOf(t, static(t, p, list, e.option())), "http://pay/", rps)
+	tr.more(2 * rps)
+	bad.Behave(t, consultest.Behaviour{Status: http.StatusInternalServerError})
+	began := bad.Ledger(t).Requests
+	tr.more(rps) // a second's calls
+	at, hit := tr.count(), bad.Ledger(t).Requests
+	tr.more(8 * rps)
+	later := bad.Ledger(t).Requests - hit
+	calls := tr.count() - at
+	all := tr.stop()
+	all.wantNoneFailed(t)
+	figuref(t, "processes at %d rps: %d calls there in the first second, then %.2f %%", rps, hit-began, 100*float64(later)/float64(calls))
+	if float64(later) > .02*float64(calls) {
+		t.Errorf("%d of the %d calls after a second went to the failing instance; want 2 %% at most", later, calls)
+	}
+	if e.openings()[bad.Addr] == 0 {
+		t.Error("it was never opened")
+	}
+	if len(e.openings()) > 1 {
+		t.Errorf("opened: %v; want the failing one only", e.openings())
+	}
+}
+
+// One of ten takes 100 ms longer for 30 % of its calls. Ten more that are well, and are called in the same moments, say
+// what the machine makes of 20 ms.
+func TestRow32OneSlowProcess(t *testing.T) {
+	t.Parallel()
+	unslowed(t)
+	row(t, 32)
+	const usual = 20 * time.Millisecond
+	instances, list := processes(t, 10, consultest.Behaviour{Delay: usual})
+	_, well := processes(t, 10, consultest.Behaviour{Delay: usual})
+	instances[0].Behave(t, consultest.Behaviour{Delay: usual + 100*time.Millisecond, Share: .3, Well: usual})
+
+	roundRobin, hedged := policy.Default(), policy.Default()
+	roundRobin.LoadBalancing.Algorithm = policy.RoundRobin
+	hedged.Hedge = .05
+	const calls = 1500
+	var traffics []*traffic
+	for _, of := range []struct {
+		p    policy.Policy
+		list []string
+	}{{roundRobin, list}, {policy.Default(), list}, {hedged, list}, {hedged, well}} {
+		traffics = append(traffics, drive(t, webOf(t, static(t, of.p, of.list)), "http://pay/", 100))
+	}
+	var p99 []time.Duration
+	for _, tr := range traffics {
+		tr.until("its calls", func(all []outcome) bool { return len(all) >= calls })
+	}
+	for _, tr := range traffics {
+		all := tr.stop()
+		all.wantNoneFailed(t)
+		p99 = append(p99, all.quantile(.99))
+	}
+	figuref(t, "processes, p99: round robin %s, p2c_ewma %s (%.2f x), with hedge 5%% %s, all healthy %s (%.2f x)",
+		p99[0].Round(time.Millisecond), p99[1].Round(time.Millisecond), ratio(p99[1], p99[0]),
+		p99[2].Round(time.Millisecond), p99[3].Round(time.Millisecond), ratio(p99[2], p99[3]))
+	if p99[0] < usual+100*time.Millisecond {
+		t.Errorf("round robin's p99 is %s: the slow instance was not slow", p99[0])
+	}
+	if ratio(p99[1], p99[0]) > .6 {
+		t.Errorf("p99 without hedging is %.2f x round robin's; want 0.6 at most", ratio(p99[1], p99[0]))
+	}
+	if ratio(p99[2], p99[3]) > 1.3 {
+		t.Errorf("p99 with hedging is %.2f x that of healthy instances; want 1.3 at most", ratio(p99[2], p99[3]))
+	}
+}
+
+func ratio(a, b time.Duration) float64 { return float64(a) / float64(b) }
+
+// All ten answer half of their calls with 500: nobody is better than the others, and avoiding one gains nothing.
+func TestRow57AllProcessesFailHalf(t *testing.T) {
+	t.Parallel()
+	unslowed(t)
+	row(t, 57)
+	_, list := processes(t, 10, consultest.Behaviour{Status: http.StatusInternalServerError, Share: .5})
+	var e eye
+	tr := drive(t, webOf(t, static(t, policy.Default(), list, e.option())), "http://pay/", 400)
+	tr.more(4000)
+	all := tr.stop()
+	served, most := e.served(), e.mostOpen()
+	figuref(t, "processes: %.1f %% of %d calls ok, %.1f %% of the servers' answers; %d of 10 avoided at once, at most",
+		100*all.okShare(), len(all), 100*served, most)
+	if all.okShare() < served-.001 {
+		t.Errorf("%.1f %% of calls ok; the servers answered %.1f %% of the attempts well", 100*all.okShare(), 100*served)
+	}
+	if most > 1 {
+		t.Errorf("%d of 10 were avoided at once; want one at most", most)
+	}
+	for _, o := range all {
+		if o.err != nil {
+			t.Fatalf("refused: %v", o.err)
+		}
+	}
+}
+
+// served is the share of the attempts that were answered well.
+func (e *eye) served() (share float64) {
+	e.look(func() {
+		ok := 0
+		for i := range e.attempts {
+			if e.attempts[i].Outcome == onehop.OutcomeOK {
+				ok++
+			}
+		}
+		share = float64(ok) / float64(max(1, len(e.attempts)))
+	})
+	return share
+}
+
+// mostOpen is how many breakers were open at once, at most.
+func (e *eye) mostOpen() (most int) {
+	e.look(func() {
+		open := map[string]bool{}
+		for i := range e.decisions {
+			switch d := &e.decisions[i]; d.Action {
+			case "open":
+				open[d.Endpoint.Addr] = true
+			case "close", "drain":
+				delete(open, d.Endpoint.Addr)
+			}
+			most = max(most, len(open))
+		}
+	})
+	return most
+}
