@@ -17,7 +17,9 @@ func (s *Set) Report(e *Endpoint, r Report) Outcome {
 		s.failed(e, r)
 	case Pushback, Ignored, Injected:
 		if r.Raise || r.Timeout {
-			e.latency.raise(millis(r.Now), s.relative(r))
+			// It was ended before its end. Where times have a heavy tail, what has lasted so long is likely to last as long
+			// again; taken for what it is, a slow endpoint whose hedges always win would look hardly slower than they are.
+			e.latency.raise(millis(r.Now), 2*s.relative(r))
 		}
 	}
 	return r.Outcome
