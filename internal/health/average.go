@@ -22,26 +22,27 @@ func millis(now time.Duration) uint32 { return uint32(now / time.Millisecond) }
 
 // decay is e^-(now-stamp)/tau. A stamp ahead of now (another goroutine was later) does not decay.
 func decay(now, stamp uint32) float64 {
-	if now == stamp {
-		return 1
-	}
-	return exp(int32(now - stamp)) // the difference of stamps that wrap
+	return exp(max(0, int32(now-stamp))) // the difference of stamps that wrap
 }
 
-// exp is e^-ms/tau within 2e-7, at most 1. Every pick asks for one: math.Exp would be a good part of its price.
+// exp is e^-ms/tau within 4e-7, to either side of 0. Every pick asks for one and waits for it: math.Exp would be a good
+// part of its price, and so would branches that nobody can foretell. The power of two that it is has its whole part in the
+// exponent of a float already, and its fraction f in the mantissa; 2^f is 1 + f, and a polynomial that is 0 at both ends.
 func exp(ms int32) float64 {
-	if ms <= 0 {
-		return 1
-	}
-	x := float64(ms) * (-math.Log2E / float64(tau/time.Millisecond)) // a power of two
-	if x < -1000 {
-		return 0
-	}
-	n := int(x - 0.5)                // the nearest whole one
-	y := (x - float64(n)) * math.Ln2 // the rest, at most ln 2 / 2 to either side: six terms of the series do
-	p := 1 + y*(1+y*(1.0/2+y*(1.0/6+y*(1.0/24+y*(1.0/120+y*(1.0/720))))))
-	return p * math.Float64frombits(uint64(1023+n)<<52)
+	const (
+		mantissa = 1<<52 - 1
+		one      = 1023 << 52
+		perMilli = 649732084856 // log2(e) by tau, of the mantissa
+	)
+	power := one - int64(max(-farthest, min(ms, farthest)))*perMilli
+	f := math.Float64frombits(uint64(power&mantissa|one)) - 1
+	f2 := f * f
+	bow := (0.3068511912776003 + f*0.06667825842841796) + f2*(0.01086665279783599+f*0.001896461087887503)
+	return (1 + f - (f-f2)*bow) * math.Float64frombits(uint64(power&^mantissa))
 }
+
+// farthest is where exp stops: 600 tau, 2^-866.
+const farthest = int32(600 * tau / time.Millisecond)
 
 // latency is a peak EWMA in seconds: a sample above it is taken at once, one below it pulls by age. The zero value has
 // no sample.
@@ -114,6 +115,9 @@ func (f *failures) read(now uint32) float64 {
 	}
 	return v
 }
+
+// none says that the share is nought, without looking at the time.
+func (f *failures) none() bool { return f.word.Load()>>32 == 0 }
 
 // add takes one outcome, 1 a failure and 0 a success.
 func (f *failures) add(now uint32, x float64) {

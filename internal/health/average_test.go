@@ -16,6 +16,22 @@ func near(t *testing.T, what string, got, want float64) {
 // tenth is e^-1/10: what a second takes from evidence that fades in 10 s.
 var tenth = math.Exp(-0.1)
 
+func TestExp(t *testing.T) {
+	for ms := int32(-200_000); ms <= 200_000; ms += 37 {
+		if got, want := exp(ms), math.Exp(-float64(ms)/1e4); math.Abs(got/want-1) > 4e-7 {
+			t.Fatalf("exp(%d ms) = %v, want %v", ms, got, want)
+		}
+	}
+	if exp(0) != 1 {
+		t.Errorf("exp(0) = %v", exp(0))
+	}
+	for _, ms := range []int32{farthest, math.MaxInt32} {
+		if down, up := exp(ms), exp(-ms); !(down > 0 && down < 1e-250 && up > 1e250) || math.IsInf(up, 0) {
+			t.Errorf("exp of %d ms either way: %v, %v; want what a product with a latency can still hold", ms, down, up)
+		}
+	}
+}
+
 func TestLatency(t *testing.T) {
 	type step struct {
 		at    time.Duration

@@ -13,8 +13,10 @@ import (
 
 // Endpoint is one address of an upstream and what its attempts told. It survives snapshots by identity: address and
 // id. Safe for concurrent use.
+//
+// It is what a pick reads, in one cache line, so that those of many endpoints lie close together: of two drawn out of
+// 100,000 nothing else is touched, and the fewer pages they fill the fewer are missed. All else is in record.
 type Endpoint struct {
-	// First what a pick reads, in one cache line: of two endpoints drawn out of many nothing else is touched.
 	latency  latency
 	failures failures
 	inflight atomic.Int32
@@ -22,6 +24,12 @@ type Endpoint struct {
 	since    atomic.Int64 // start of the slow start; 0: none
 	paused   atomic.Int64 // Retry-After, pushback: not before this instant while another can serve
 
+	*record
+	_ [16]byte // a whole line: the allocator then begins each endpoint at one
+}
+
+// record is what of an endpoint no pick reads.
+type record struct {
 	info   atomic.Pointer[resolver.Endpoint]
 	tier   int          // of its datacenter: 0 the own
 	consec atomic.Int32 // failures in a row: gobreaker's own count expires with its buckets
@@ -47,8 +55,6 @@ type Endpoint struct {
 	confirming atomic.Bool // a confirming dial is under way
 
 	round uint64 // of the last snapshot that had it. Under Set.mu
-
-	_ [16]byte // whole cache lines: the allocator then begins each endpoint at one
 }
 
 // The states of an endpoint.
@@ -59,7 +65,7 @@ const (
 )
 
 func newEndpoint(info *resolver.Endpoint, since time.Duration) *Endpoint {
-	e := &Endpoint{}
+	e := &Endpoint{record: &record{}}
 	e.describe(info)
 	e.since.Store(int64(since))
 	return e
@@ -136,23 +142,29 @@ const (
 // endpoint's own, or what it is taken for.
 func (e *Endpoint) cost(now time.Duration, latency float64) float64 {
 	c := latency * (float64(e.inflight.Load())/float64(e.weight.Load()) + 1)
-	if f := e.failures.read(millis(now)); f != 0 {
-		s := max(1-f, leastShare)
-		c /= s * s
+	if e.failures.none() && e.paused.Load() == 0 {
+		return c
 	}
-	if p := e.paused.Load(); p != 0 && int64(now) < p {
-		c *= pausedCost
+	return c * e.distrust(now)
+}
+
+// distrust is by how much the endpoint's failures and its pause make it dearer.
+func (e *Endpoint) distrust(now time.Duration) float64 {
+	s := max(e.Success(now), leastShare)
+	if int64(now) < e.paused.Load() {
+		return pausedCost / (s * s)
 	}
-	return c
+	return 1 / (s * s)
 }
 
 // grown says whether a draw of the endpoint counts: always, but in its slow start only for the share that its age gives it.
 // A cost divided by that share would not do: at rest a newcomer would lose every comparison and then win all at once.
 func (e *Endpoint) grown(now, slowStart time.Duration) bool {
 	since := e.since.Load()
-	if since == 0 {
-		return true
-	}
+	return since == 0 || e.growing(since, now, slowStart)
+}
+
+func (e *Endpoint) growing(since int64, now, slowStart time.Duration) bool {
 	age := now - time.Duration(since)
 	if age >= slowStart {
 		e.since.CompareAndSwap(since, 0)

@@ -23,7 +23,7 @@ func (s *Set) Pick(now time.Duration, v *View, want Want) (e *Endpoint, probe fu
 			return e, probe
 		}
 	}
-	return s.choose(now, v, want), nil
+	return s.choose(now, v, &want), nil
 }
 
 // overdue does what time has brought about and no call need wait for: a datacenter regains its share, an endpoint that a

@@ -70,7 +70,7 @@ func (v *View) Untried(tried []*Endpoint) bool {
 }
 
 // choose is the algorithm's pick among the pickable.
-func (s *Set) choose(now time.Duration, v *View, want Want) *Endpoint {
+func (s *Set) choose(now time.Duration, v *View, want *Want) *Endpoint {
 	switch len(v.pickable) {
 	case 0:
 		return nil
@@ -78,7 +78,7 @@ func (s *Set) choose(now time.Duration, v *View, want Want) *Endpoint {
 		return v.pickable[0]
 	}
 	if want.Hash != 0 && v.settings.LoadBalancing.Algorithm == policy.RingHash {
-		return v.hashed(want)
+		return v.hashed(*want)
 	}
 	if len(want.Tried) > 0 {
 		return s.untried(now, v, want.Place, want.Tried)
@@ -136,10 +136,11 @@ func (s *Set) cheaper(now time.Duration, v *View, a, b *Endpoint) *Endpoint {
 		}
 		la, lb = latencies(a, b)
 	}
+	best := a // half of the time either: set so that the compiler makes it no branch, which would be foretold wrongly as often
 	if b.cost(now, lb) < a.cost(now, la) {
-		return b
+		best = b
 	}
-	return a
+	return best
 }
 
 // forgotten is the one of two draws that nobody has measured for tau, if the other was measured since: one call in so long
@@ -161,7 +162,7 @@ func forgotten(now time.Duration, a, b *Endpoint) *Endpoint {
 func (e *Endpoint) unmeasured(now time.Duration, ms uint32) bool {
 	w := e.latency.word.Load()
 	return int32(ms-uint32(w)) > int32(tau/time.Millisecond) && w != 0 && e.inflight.Load() == 0 &&
-		e.failures.word.Load()>>32 == 0 && int64(now) >= e.paused.Load()
+		e.failures.none() && int64(now) >= e.paused.Load()
 }
 
 // latencies are what two endpoints are compared by: only their ratio means anything. One without a sample is neither
@@ -179,19 +180,21 @@ func latencies(a, b *Endpoint) (la, lb float64) {
 	case lb == 0:
 		return la, la
 	}
-	// Both decay alike from the younger stamp on: what the older one did before is all that tells them apart. One that
-	// failed last does not decay: the longer nobody calls it the faster it would look, and be called again.
-	if !a.failing() {
+	// Only what one decays more than the other tells them apart. One that failed last does not decay: the longer nobody
+	// calls it the faster it would look, and be called again.
+	switch faila, failb := a.failing(), b.failing(); {
+	case !faila && !failb:
+		la *= exp(int32(bt - at))
+	case !faila:
 		la *= decay(bt, at)
-	}
-	if !b.failing() {
+	case !failb:
 		lb *= decay(at, bt)
 	}
 	return la, lb
 }
 
 // failing says that the endpoint's last outcome was bad. Its first read is of the line that a pick reads anyway.
-func (e *Endpoint) failing() bool { return e.failures.word.Load()>>32 != 0 && e.consec.Load() != 0 }
+func (e *Endpoint) failing() bool { return !e.failures.none() && e.consec.Load() != 0 }
 
 // untried serves retries, which are rare: it may allocate. It looks for another endpoint where the call belongs, then
 // anywhere.
