@@ -140,7 +140,7 @@ func (b *loadBalancer) tell(up *engine.Upstream, children []endpointsharding.Chi
 		case connectivity.TransientFailure:
 			// What grpc.health.v1 says does not unwrap: the endpoint is there, and only not picked.
 			if err := connectionError(c.State); errors.Unwrap(err) != nil {
-				up.Set().Unreachable(now, e, err, redial(e.Addr()))
+				up.Set().Unreachable(now, e, err, redial(e))
 			}
 		default: // idle, connecting: nothing is known yet
 		}

@@ -17,7 +17,9 @@ import (
 	"google.golang.org/grpc/backoff"
 
 	"github.com/onehop-go/onehop/internal/bridge"
+	"github.com/onehop-go/onehop/internal/dialer"
 	"github.com/onehop-go/onehop/internal/engine"
+	"github.com/onehop-go/onehop/internal/health"
 )
 
 // link is what one set of dial options shares. hop is an *onehop.Client.
@@ -157,9 +159,11 @@ func withPort(host string) string {
 }
 
 // redial is how other protocols on the same upstream probe an endpoint that grpc-go could not connect to.
-func redial(addr string) func(context.Context) error {
+func redial(e *health.Endpoint) func(context.Context) error {
 	return func(ctx context.Context) error {
-		conn, err := plainDial(ctx, addr)
+		info := e.Info()
+		dial := func(ctx context.Context, _, addr string) (net.Conn, error) { return plainDial(ctx, addr) }
+		conn, err := dialer.First(ctx, dial, "tcp", info.Addr, info.Alternates)
 		if err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/onehop-go/onehop/internal/bridge"
 	"github.com/onehop-go/onehop/internal/engine"
 	"github.com/onehop-go/onehop/internal/health"
+	endpoint "github.com/onehop-go/onehop/resolver"
 )
 
 // builder makes the resolvers of one link.
@@ -47,8 +48,19 @@ type feed struct {
 	closed chan struct{}
 	stop   func()
 
-	given  []*health.Endpoint // what grpc-go has
-	config string             // and its service config
+	given  []given // what grpc-go has
+	config string  // and its service config
+}
+
+// given is an endpoint as grpc-go was told of it.
+type given struct {
+	endpoint *health.Endpoint
+	info     *endpoint.Endpoint
+}
+
+// same says that grpc-go need not be told again: other weights or tags are nothing to it.
+func (g given) same(o given) bool {
+	return g.endpoint == o.endpoint && (g.info == o.info || slices.Equal(g.info.Alternates, o.info.Alternates))
 }
 
 // ResolveNow implements resolver.Resolver. The watch pushes: there is nothing to ask for.
@@ -97,7 +109,7 @@ func (f *feed) awaitFirst(ctx context.Context) error {
 // push gives grpc-go the endpoints if they changed. It never gets an empty list: on an error it keeps the last one, and
 // picks find nobody in it that still belongs to the upstream.
 func (f *feed) push() {
-	all := f.up.Set().View().All
+	all := givenOf(f.up.Set().View().All)
 	if len(all) == 0 {
 		if len(f.given) > 0 {
 			f.given = nil
@@ -109,7 +121,7 @@ func (f *feed) push() {
 	if f.native {
 		config = serviceConfig(f.up.Policy())
 	}
-	if slices.Equal(all, f.given) && config == f.config {
+	if slices.EqualFunc(all, f.given, given.same) && config == f.config {
 		return
 	}
 	state := resolver.State{
@@ -127,14 +139,25 @@ func (f *feed) parsed(config string) *serviceconfig.ParseResult {
 	return f.cc.ParseServiceConfig(config)
 }
 
-// endpoints carries the identity in the endpoint's attributes; in the address's a change would reconnect.
-func endpoints(all []*health.Endpoint) []resolver.Endpoint {
-	list := make([]resolver.Endpoint, len(all))
+func givenOf(all []*health.Endpoint) []given {
+	list := make([]given, len(all))
 	for i, e := range all {
-		list[i] = resolver.Endpoint{
-			Addresses:  []resolver.Address{{Addr: e.Addr()}},
-			Attributes: attributes.New(endpointKey{}, e),
+		list[i] = given{e, e.Info()}
+	}
+	return list
+}
+
+// endpoints carries the identity in the endpoint's attributes; in the address's a change would reconnect. An endpoint has
+// all its addresses (gRFC A61): pick_first tries them in their order, and races them as RFC 8305 has it.
+func endpoints(all []given) []resolver.Endpoint {
+	list := make([]resolver.Endpoint, len(all))
+	for i, g := range all {
+		addresses := make([]resolver.Address, 0, 1+len(g.info.Alternates))
+		addresses = append(addresses, resolver.Address{Addr: g.info.Addr})
+		for _, a := range g.info.Alternates {
+			addresses = append(addresses, resolver.Address{Addr: a})
 		}
+		list[i] = resolver.Endpoint{Addresses: addresses, Attributes: attributes.New(endpointKey{}, g.endpoint)}
 	}
 	return list
 }

@@ -224,12 +224,17 @@ func (s *scripted) Watch(ctx context.Context, _ resolver.Target, publish func(re
 }
 
 func (s *scripted) set(addrs ...string) {
+	endpoints := make([]resolver.Endpoint, len(addrs))
+	for i, a := range addrs {
+		endpoints[i].Addr = a
+	}
+	s.put(endpoints...)
+}
+
+func (s *scripted) put(endpoints ...resolver.Endpoint) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.snap = resolver.Snapshot{Origin: "script"}
-	for _, a := range addrs {
-		s.snap.Endpoints = append(s.snap.Endpoints, resolver.Endpoint{Addr: a})
-	}
+	s.snap = resolver.Snapshot{Origin: "script", Endpoints: endpoints}
 	if s.wake != nil {
 		close(s.wake)
 	}
