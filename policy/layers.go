@@ -106,7 +106,7 @@ func (l *layering) revise() (rev Revision, wrong bool) {
 		// What is valid over one base is valid over each, since conflicts with a base are settled: no error is left here.
 		if p, warnings, err := Parse(y.good.content, rev.Policy); err == nil {
 			rev.Policy = p
-			rev.Warnings = append(rev.Warnings, l.from(i, warnings)...)
+			rev.Warnings = append(rev.Warnings, l.from(i, warnings.discreet())...)
 			origins = append(origins, y.name+y.good.version)
 		}
 	}
@@ -126,7 +126,7 @@ func (y *layer) judge(below Policy) {
 	y.next, y.err, y.deny, y.told = nil, nil, false, false
 	if next.exists {
 		if _, _, err := Parse(next.content, below); err != nil {
-			y.err = fmt.Errorf("policy: %s: %w", y.name+next.version, err)
+			y.err = refused(y.name+next.version, err)
 			return
 		}
 	}

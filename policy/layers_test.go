@@ -77,7 +77,7 @@ func TestLayers(t *testing.T) {
 			{[]reading{found(1, "3", "timeout: 9h")}, []string{"timeout 2s by kv: svc at 2 ! policy: svc at 3" + tooLong}},
 			{[]reading{found(0, "4", "connect_timeout: 2s")}, []string{"timeout 2s by kv: _default at 4, svc at 2"}},
 			{[]reading{found(1, "5", "timeout: x")}, []string{
-				`timeout 2s by kv: _default at 4, svc at 2 ! policy: svc at 5: 1:10: timeout: want a duration such as 250ms, 5s or 1m30s, not "x"`,
+				`timeout 2s by kv: _default at 4, svc at 2 ! policy: svc at 5: 1:10: timeout: want a duration such as 250ms, 5s or 1m30s, not this`,
 			}},
 			{[]reading{found(1, "6", "timeout: 3s")}, []string{"timeout 3s by kv: _default at 4, svc at 6"}},
 		}},
