@@ -159,7 +159,7 @@ type limited struct {
 func (l *limited) limit(ctx context.Context, s *engine.State) context.Context {
 	l.caller = ctx
 	l.ctx, l.cancel = context.WithCancelCause(ctx)
-	due, cause := s.Deadline, engine.ErrTimeout
+	due, cause := s.Deadline(), engine.ErrTimeout
 	if s.Timeout > 0 && (due == 0 || s.Start()+s.Timeout < due) {
 		due, cause = s.Start()+s.Timeout, engine.ErrAttemptTimeout
 	}

@@ -111,8 +111,8 @@ func nothing() {}
 // ready there can be none, so the wait for it comes first.
 func (t *unaryTry) limit(ctx context.Context) (context.Context, context.CancelFunc) {
 	cancel := nothing
-	if t.Deadline != 0 {
-		t.until = health.Time(t.Deadline)
+	if t.Deadline() != 0 {
+		t.until = health.Time(t.Deadline())
 		ctx, cancel = context.WithDeadline(ctx, t.until)
 	}
 	if t.Timeout == 0 {

@@ -18,7 +18,9 @@ func TestSecondAddressOfAnInstance(t *testing.T) {
 	}
 	dead := l.Addr().String()
 	_ = l.Close()
-	addr := serve(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header.Get("X-Envoy-Attempt-Count"), r.Host) })
+	addr := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, r.Header.Get("X-Envoy-Attempt-Count"), r.Host)
+	})
 	c := httpclient.New(newHop(t, policy.Default(), dead+","+addr))
 	for range 3 {
 		if status, body := get(t, c, "http://svc/"); status != http.StatusOK || body != "svc" {

@@ -43,7 +43,7 @@ func (x *exchange) bodyError(err error) error {
 		return err
 	}
 	broken := x.Err() == nil
-	if cause := x.reason(); cause != nil && !errors.Is(cause, errDone) {
+	if cause := x.reason(); cause != nil {
 		broken = errors.Is(cause, errIdle)
 		if !errors.Is(err, cause) {
 			err = cause
@@ -90,6 +90,12 @@ func (x *exchange) deliver() *http.Response {
 		x.forsaken()
 	}
 	return resp
+}
+
+// abandoned is the end of the caller's context.
+func (x *exchange) abandoned() {
+	x.follow()
+	x.forsaken()
 }
 
 // forsaken ends the attempt when the caller's context does: a caller who cancels and forgets to close loses the connection

@@ -79,13 +79,13 @@ func (c *clock) start(x *exchange) {
 	if x.Timeout > 0 {
 		x.trace.WroteRequest = c.wroteRequest
 	}
-	if x.State.Deadline == 0 && c.idle == 0 {
+	if x.State.Deadline() == 0 && c.idle == 0 {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := health.Now()
-	c.end, c.cause = x.State.Deadline, engine.ErrTimeout
+	c.end, c.cause = x.State.Deadline(), engine.ErrTimeout
 	if c.idle > 0 && hasBody(x.call.req) {
 		c.tick = now + c.idle
 	}

@@ -8,52 +8,49 @@ import (
 // attemptContext is the caller's context made cancelable. It does what context.WithCancelCause does without its
 // allocations, which are a third of what an attempt costs: its channel is made when somebody asks for it, and what
 // net/http derives from it is told through AfterFunc, which package context looks for, instead of through a map under a
-// lock. Set Context before use, and call follow where it can end. Safe for concurrent use then.
+// lock. Set Context before use, and give the caller's end to end. Safe for concurrent use then.
 type attemptContext struct {
 	context.Context // the caller's
 
-	mu    sync.Mutex // below
-	done  chan struct{}
-	err   error     // as Err says it; nil: not ended
-	cause error     // what ended it
-	after []*func() // to run at the end
-	stop  func() bool
+	mu     sync.Mutex // below
+	done   chan struct{}
+	cause  error  // what ended it; nil: nothing has
+	first  func() // to run at the end: net/http derives one context
+	more   *after // what else is to run
+	caller bool   // it ended with the caller's
+	used   bool   // first was given away once: a stop of it may still come
 }
 
-// follow ends with the caller's context from now on; ended is told, after everybody else, when that comes.
-func (c *attemptContext) follow(ended func()) {
-	caller := c.Context
-	c.stop = context.AfterFunc(caller, func() {
-		c.end(caller.Err(), context.Cause(caller))
-		ended()
-	})
-}
-
-// unfollow lets go of the caller's context.
-func (c *attemptContext) unfollow() {
-	if c.stop != nil {
-		c.stop()
-	}
+// after is a func that runs when a context ends.
+type after struct {
+	f    func()
+	next *after
 }
 
 // cancel ends the context with a cause of ours.
-func (c *attemptContext) cancel(cause error) { c.end(context.Canceled, cause) }
+func (c *attemptContext) cancel(cause error) { c.end(cause, false) }
 
-func (c *attemptContext) end(err, cause error) {
+// follow ends the context as the caller's has ended.
+func (c *attemptContext) follow() { c.end(context.Cause(c.Context), true) }
+
+func (c *attemptContext) end(cause error, caller bool) {
 	c.mu.Lock()
-	if c.err != nil {
+	if c.cause != nil {
 		c.mu.Unlock()
 		return
 	}
-	c.err, c.cause = err, cause
+	c.cause, c.caller = cause, caller
 	if c.done != nil {
 		close(c.done)
 	}
-	after := c.after
-	c.after = nil
+	first, more := c.first, c.more
+	c.first, c.more = nil, nil
 	c.mu.Unlock()
-	for _, f := range after {
-		go (*f)()
+	if first != nil {
+		go first()
+	}
+	for ; more != nil; more = more.next {
+		go more.f()
 	}
 }
 
@@ -70,7 +67,7 @@ func (c *attemptContext) Done() <-chan struct{} {
 	defer c.mu.Unlock()
 	if c.done == nil {
 		c.done = make(chan struct{})
-		if c.err != nil {
+		if c.cause != nil {
 			close(c.done)
 		}
 	}
@@ -81,7 +78,13 @@ func (c *attemptContext) Done() <-chan struct{} {
 func (c *attemptContext) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.err
+	switch {
+	case c.cause == nil:
+		return nil
+	case c.caller:
+		return c.Context.Err()
+	}
+	return context.Canceled
 }
 
 // AfterFunc is what context.AfterFunc and the contexts derived from this one use: f runs in a goroutine of its own once
@@ -89,20 +92,33 @@ func (c *attemptContext) Err() error {
 func (c *attemptContext) AfterFunc(f func()) (stop func() bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err != nil {
+	switch {
+	case c.cause != nil:
 		go f()
 		return func() bool { return false }
+	case !c.used:
+		c.first, c.used = f, true
+		return c.takeFirst
 	}
-	c.after = append(c.after, &f)
-	return func() bool { return c.forget(&f) }
+	a := &after{f, c.more}
+	c.more = a
+	return func() bool { return c.take(a) }
 }
 
-func (c *attemptContext) forget(f *func()) bool {
+func (c *attemptContext) takeFirst() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i, g := range c.after {
-		if g == f {
-			c.after = append(c.after[:i], c.after[i+1:]...)
+	waiting := c.first != nil
+	c.first = nil
+	return waiting
+}
+
+func (c *attemptContext) take(a *after) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for at := &c.more; *at != nil; at = &(*at).next {
+		if *at == a {
+			*at = a.next
 			return true
 		}
 	}

@@ -18,7 +18,7 @@ func TestAttemptContextEnds(t *testing.T) {
 		cause error
 	}{
 		{"by us", func(c *attemptContext, _ context.CancelCauseFunc) { c.cancel(errTest) }, context.Canceled, errTest},
-		{"by us, twice", func(c *attemptContext, _ context.CancelCauseFunc) { c.cancel(errTest); c.cancel(errDone) }, context.Canceled, errTest},
+		{"by us, twice", func(c *attemptContext, _ context.CancelCauseFunc) { c.cancel(errTest); c.cancel(errDropped) }, context.Canceled, errTest},
 		{"by the caller", func(_ *attemptContext, cancel context.CancelCauseFunc) { cancel(errTest) }, context.Canceled, errTest},
 		{"by the caller's deadline", untilDeadline, context.DeadlineExceeded, context.DeadlineExceeded},
 	} {
@@ -29,8 +29,7 @@ func TestAttemptContextEnds(t *testing.T) {
 				caller, cancel := context.WithCancelCause(timed)
 				defer cancel(nil)
 				c := &attemptContext{Context: caller}
-				told := make(chan struct{})
-				c.follow(func() { close(told) })
+				context.AfterFunc(caller, c.follow)
 				child, cancelChild := context.WithCancel(c)
 				defer cancelChild()
 				runs := make(chan string, 2)
@@ -56,7 +55,6 @@ func TestAttemptContextEnds(t *testing.T) {
 				if got := <-runs; got != "late" {
 					t.Errorf("ran %q", got)
 				}
-				c.unfollow()
 			})
 		})
 	}
@@ -68,11 +66,41 @@ func untilDeadline(*attemptContext, context.CancelCauseFunc) { time.Sleep(time.M
 func TestAChildOfAnAttemptStartsNoGoroutine(t *testing.T) {
 	x := &exchange{attemptContext: attemptContext{Context: t.Context()}}
 	child, cancel := context.WithCancelCause(x)
-	if len(x.after) != 1 {
-		t.Errorf("%d funcs wait for the attempt's end; want the child's", len(x.after))
+	if x.first == nil || x.more != nil {
+		t.Error("the attempt's end would not be told to what net/http derives, or by other means")
 	}
 	cancel(nil)
-	if len(x.after) != 0 || child.Err() == nil {
+	if x.first != nil || child.Err() == nil {
 		t.Error("the child that ended left something behind")
 	}
+}
+
+// What was taken back must not come back with the place that it had, and one's stop must not take another's func.
+func TestAStopIsForItsOwnFunc(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &attemptContext{Context: t.Context()}
+		ran := make(chan int, 4)
+		var stops []func() bool
+		for i := range 4 {
+			stops = append(stops, c.AfterFunc(func() { ran <- i }))
+		}
+		for _, i := range []int{0, 2} {
+			if !stops[i]() || stops[i]() {
+				t.Errorf("%d was not taken back, or twice", i)
+			}
+		}
+		c.cancel(errTest)
+		synctest.Wait()
+		close(ran)
+		sum := 0
+		for i := range ran {
+			sum += 1 << i
+		}
+		if sum != 1<<1+1<<3 {
+			t.Errorf("ran %b; want 1 and 3", sum)
+		}
+		if stops[1]() {
+			t.Error("what has run was taken back")
+		}
+	})
 }

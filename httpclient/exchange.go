@@ -21,26 +21,26 @@ type exchange struct {
 	engine.State
 	attemptContext // of the request
 
-	call   *call
-	req    http.Request
-	resp   *http.Response
-	trace  httptrace.ClientTrace
-	upload *upload                    // the request's body, where it is watched
-	clock  *clock                     // nil: the policy sets no time
-	dial   atomic.Pointer[time.Timer] // connect_timeout of a dial made for this attempt
-	rc     io.ReadCloser              // the response's own body
-	wire   atomic.Uint32              // what is known of the connection: see wire.go
-	h2c    bool                       // a connection without TLS may speak HTTP/2
-	traced bool                       // the caller has a trace of its own
-	given  atomic.Bool                // the caller has the body: its context ends it if it is abandoned
-	over   atomic.Bool                // the second end has come
+	call     *call
+	req      http.Request
+	resp     *http.Response
+	trace    httptrace.ClientTrace
+	upload   *upload                    // the request's body, where it is watched
+	clock    *clock                     // nil: the policy sets no time
+	dial     atomic.Pointer[time.Timer] // connect_timeout of a dial made for this attempt
+	rc       io.ReadCloser              // the response's own body
+	unfollow func() bool                // lets go of the caller's context; nil: that one cannot end
+	wire     atomic.Uint32              // what is known of the connection: see wire.go
+	h2c      bool                       // a connection without TLS may speak HTTP/2
+	traced   bool                       // the caller has a trace of its own
+	given    atomic.Bool                // the caller has the body: its context ends it if it is abandoned
+	over     atomic.Bool                // the second end has come
 }
 
 // Why an attempt's context was cancelled, besides the engine's timeouts.
 var (
 	errGuard   = errors.New("httpclient: the connection broke and net/http would have sent the request again by itself")
 	errDropped = errors.New("httpclient: the answer was not wanted")
-	errDone    = errors.New("httpclient: the attempt is over")
 )
 
 type exchangeKey struct{}
@@ -92,10 +92,10 @@ func (x *exchange) traceContext() context.Context {
 // Deadline of the request is the earlier of the caller's and the policy's.
 func (x *exchange) Deadline() (time.Time, bool) {
 	d, ok := x.Context.Deadline()
-	if x.State.Deadline == 0 {
+	if x.State.Deadline() == 0 {
 		return d, ok
 	}
-	if ours := health.Time(x.State.Deadline); !ok || ours.Before(d) {
+	if ours := health.Time(x.State.Deadline()); !ok || ours.Before(d) {
 		return ours, true
 	}
 	return d, true
@@ -135,7 +135,7 @@ func (x *exchange) Send(ctx context.Context) engine.Result {
 func (x *exchange) prepare(ctx context.Context) error {
 	x.Context = ctx
 	if ctx.Done() != nil {
-		x.follow(x.forsaken) //nolint:contextcheck // what it follows is ctx
+		x.unfollow = context.AfterFunc(ctx, x.abandoned)
 	}
 	x.trace.GetConn = x.getConn
 	x.trace.GotConn = x.gotConn
@@ -250,12 +250,15 @@ const (
 	drainTime = 50 * time.Millisecond
 )
 
-// finish ends the attempt once, and releases what it holds.
+// finish ends the attempt once, and releases what it holds. Its context stays as it is: net/http has ended what it
+// derived from it or is about to, and to end it from here as well is a goroutine for nothing.
 func (x *exchange) finish() bool {
 	if x.over.Swap(true) {
 		return false
 	}
-	x.unfollow()
+	if x.unfollow != nil {
+		x.unfollow()
+	}
 	x.release()
 	return true
 }
@@ -264,7 +267,6 @@ func (x *exchange) release() {
 	if x.clock != nil {
 		x.clock.stop()
 	}
-	x.cancel(errDone)
 }
 
 // end is the second end: the body is over, and err, unless nil, is what broke it.

@@ -12,10 +12,9 @@ import (
 // State is the loop's part of an attempt. A protocol embeds it, reads the exported fields in Send, and calls Pick,
 // Begun and End.
 type State struct {
-	Number   int           // of the tries of this call; 1 is the first
-	Deadline time.Duration // instant at which the call's time is over; 0: the caller's own deadline only
-	Timeout  time.Duration // of this attempt; 0: none
-	Hedge    bool          // made beside another that is still under way
+	Timeout time.Duration // of this attempt; 0: none
+	Number  int32         // of the tries of this call; 1 is the first
+	Hedge   bool          // made beside another that is still under way
 
 	// The small fields stand together: a call is paid by its bytes.
 	outcome health.Outcome
@@ -25,13 +24,13 @@ type State struct {
 	ended   atomic.Bool
 
 	call     *Call
-	tried    []*health.Endpoint // of the call, when the attempt was made
+	tried    *[]*health.Endpoint // of the call, when the attempt was made; nil: none
 	endpoint atomic.Pointer[health.Endpoint]
 	start    time.Duration // of the pick
 	latency  time.Duration
 	err      error
 	probe    func(health.Outcome)
-	ctx      context.Context         // of the hooks
+	hooked   *context.Context        // with what the hooks added; nil: nobody listens
 	cancel   context.CancelCauseFunc // of a race; nil: none was run
 }
 
@@ -51,6 +50,23 @@ func (s *State) Start() time.Duration { return s.start }
 // Call is the call the attempt belongs to.
 func (s *State) Call() *Call { return s.call }
 
+// Deadline is the instant at which the call's time is over; 0: the caller's own deadline only.
+func (s *State) Deadline() time.Duration { return s.call.deadline }
+
+// triedBefore are the endpoints that are better left to others: those of the call's earlier attempts.
+func (s *State) triedBefore() []*health.Endpoint {
+	if s.tried == nil {
+		return nil
+	}
+	return *s.tried
+}
+
+// avoid adds e to them.
+func (s *State) avoid(e *health.Endpoint) {
+	tried := append(slices.Clip(s.triedBefore()), e)
+	s.tried = &tried
+}
+
 // Pick chooses the attempt's endpoint among v, by default (nil) the upstream's whole view, and counts it in flight.
 // false: v has none. It may be called again: a later pick (a protocol's transparent retry) replaces the earlier one.
 func (s *State) Pick(v *health.View) bool {
@@ -58,7 +74,7 @@ func (s *State) Pick(v *health.View) bool {
 	if v == nil {
 		v = set.View()
 	}
-	tried := s.tried
+	tried := s.triedBefore()
 	if e := s.Endpoint(); e != nil { // what was picked before did not take it
 		tried = append(slices.Clip(tried), e)
 	}
@@ -94,15 +110,19 @@ func (s *State) Unpick() {
 
 // Begun tells the observer that the attempt is about to be sent, and returns the context that should travel.
 func (s *State) Begun(ctx context.Context) context.Context {
-	if h := s.call.upstream.hooks; h != nil && h.AttemptStart != nil {
-		ctx = h.AttemptStart(ctx, s.record())
+	if h := s.call.upstream.hooks; h != nil {
+		if h.AttemptStart != nil {
+			ctx = h.AttemptStart(ctx, s.record())
+		}
+		hooked := ctx
+		s.hooked = &hooked
 	}
-	s.ctx, s.begun = ctx, true
+	s.begun = true
 	return ctx
 }
 
 func (s *State) record() Record {
-	return Record{Number: s.Number, Hedge: s.Hedge, Endpoint: s.Endpoint(), Start: s.start, Latency: s.latency, Outcome: s.outcome, Err: s.err}
+	return Record{Number: int(s.Number), Hedge: s.Hedge, Endpoint: s.Endpoint(), Start: s.start, Latency: s.latency, Outcome: s.outcome, Err: s.err}
 }
 
 // End is the second end: the body, the stream or the connection is over. Calls after the first do nothing. broken says
@@ -132,7 +152,7 @@ func (s *State) End(err error, broken bool) {
 	if s.begun && h.AttemptDone != nil {
 		r := s.record()
 		r.Duration = health.Now() - s.start
-		h.AttemptDone(s.ctx, r)
+		h.AttemptDone(*s.hooked, r)
 	}
 	if s.answer {
 		s.call.done(s.err)

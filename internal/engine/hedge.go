@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -154,7 +153,7 @@ func (r *run) hedge(ctx context.Context, p Protocol, first Attempt) bool {
 	c.attempts++
 	s.Hedge = true
 	if e := first.Core().Endpoint(); e != nil {
-		s.tried = append(slices.Clip(s.tried), e)
+		s.avoid(e)
 	}
 	return r.start(ctx, a)
 }
@@ -184,5 +183,5 @@ func (r *run) cancel() {
 
 // repeatable says whether what failed may be made up for by another attempt.
 func (c *Call) repeatable(ctx context.Context, r *Result) bool {
-	return ctx.Err() == nil && r.Ended != ByDeadline && !r.Stop && (r.Unsent || c.rule.when.match(r))
+	return ctx.Err() == nil && r.Ended != ByDeadline && !r.Stop && !c.multiplies(r) && (r.Unsent || c.rule.when.match(r))
 }

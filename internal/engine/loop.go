@@ -82,9 +82,10 @@ func (c *Call) answer(s *shot) {
 // prepare fills in the loop's part of a new attempt.
 func (c *Call) prepare(ctx context.Context, s *State) {
 	c.tries++
-	s.call, s.Number, s.Deadline = c, int(c.tries), c.deadline
+	s.call, s.Number = c, c.tries
 	if c.past != nil {
-		s.tried = c.past.tried
+		tried := c.past.tried // as they are now: a race goes on beside the loop
+		s.tried = &tried
 	} else if c.prompt && c.Protocol == "http" { // which picks at once: a clock read less
 		s.start = c.start
 	}
@@ -247,7 +248,7 @@ func (c *Call) unpicked(r *Result) Reason {
 // forbidden says why the attempt must not be followed by another on the wire; "": it may.
 func (c *Call) forbidden(r *Result) Reason {
 	switch {
-	case c.Retried && r.Outcome == health.Overloaded: // every layer multiplying would bury what is overloaded
+	case c.multiplies(r):
 		return ByPolicy
 	case r.Stop, !r.Unsent && !c.rule.when.match(r), c.noRetry(), c.plan.policy.Mode == policy.Bypass:
 		return ByPolicy
@@ -257,6 +258,12 @@ func (c *Call) forbidden(r *Result) Reason {
 		return Exhausted
 	}
 	return ""
+}
+
+// multiplies says that another attempt would be one more layer's: the call is itself marked as a retry, and the service
+// says that it has too much to do.
+func (c *Call) multiplies(r *Result) bool {
+	return c.Retried && (r.Outcome == health.Overloaded || r.Outcome == health.Pushback)
 }
 
 // pause is the backoff before the next attempt.

@@ -109,8 +109,8 @@ func (a *try) times() (*time.Timer, Ended) {
 	if a.Timeout > 0 {
 		left = a.Timeout
 	}
-	if a.Deadline > 0 && a.Deadline-health.Now() < left {
-		left, by = a.Deadline-health.Now(), ByDeadline
+	if a.Deadline() > 0 && a.Deadline()-health.Now() < left {
+		left, by = a.Deadline()-health.Now(), ByDeadline
 	}
 	return time.NewTimer(left), by
 }
