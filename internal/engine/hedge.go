@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -153,7 +154,7 @@ func (r *run) hedge(ctx context.Context, p Protocol, first Attempt) bool {
 	c.attempts++
 	s.Hedge = true
 	if e := first.Core().Endpoint(); e != nil {
-		s.avoid(e)
+		s.tried = append(slices.Clip(s.tried), e)
 	}
 	return r.start(ctx, a)
 }

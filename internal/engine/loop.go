@@ -82,10 +82,9 @@ func (c *Call) answer(s *shot) {
 // prepare fills in the loop's part of a new attempt.
 func (c *Call) prepare(ctx context.Context, s *State) {
 	c.tries++
-	s.call, s.Number = c, c.tries
+	s.call, s.Number, s.Deadline = c, int(c.tries), c.deadline
 	if c.past != nil {
-		tried := c.past.tried // as they are now: a race goes on beside the loop
-		s.tried = &tried
+		s.tried = c.past.tried
 	} else if c.prompt && c.Protocol == "http" { // which picks at once: a clock read less
 		s.start = c.start
 	}
