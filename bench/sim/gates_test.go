@@ -115,24 +115,25 @@ func TestTotalOutage(t *testing.T) {
 }
 
 func TestOverloadWithTheTriggerRemoved(t *testing.T) {
-	for _, timeout := range []time.Duration{0, time.Second} {
-		t.Run(fmt.Sprint("timeout ", timeout), func(t *testing.T) {
-			s := Overload()
-			r := Run(t, s, EngineFor(s, func(p *policy.Policy) { p.Timeout = timeout }))
-			back := r.Recovered(10*time.Second, 0.95)
-			t.Log(r.Span(0, 10*time.Second), "95 % ok", back, "after its end")
-			if back < 0 || back > 10*time.Second {
-				t.Errorf("95 %% goodput %v after the trigger is gone, want at most 10 s", back)
+	for _, sharing := range []bool{false, true} {
+		s := Overload(sharing)
+		for _, timeout := range []time.Duration{0, time.Second} {
+			t.Run(fmt.Sprintf("%s, timeout %v", s.Name, timeout), func(t *testing.T) {
+				r := Run(t, s, EngineFor(s, func(p *policy.Policy) { p.Timeout = timeout }))
+				back := r.Recovered(10*time.Second, 0.95)
+				t.Log(r.Span(0, 10*time.Second), "95 % ok", back, "after its end")
+				if back < 0 || back > 10*time.Second {
+					t.Errorf("95 %% goodput %v after the trigger is gone, want at most 10 s", back)
+				}
+			})
+		}
+		t.Run(s.Name+", without the brake", func(t *testing.T) { // the scenario is one: without a brake it never ends
+			r := Run(t, s, EngineFor(s, func(p *policy.Policy) { p.Overload = false }))
+			if back := r.Recovered(10*time.Second, 0.95); back >= 0 && back < 40*time.Second {
+				t.Errorf("recovered by itself after %v", back)
 			}
 		})
 	}
-	t.Run("without the brake", func(t *testing.T) { // the scenario is one: without a brake it never ends
-		s := Overload()
-		r := Run(t, s, EngineFor(s, func(p *policy.Policy) { p.Overload = false }))
-		if back := r.Recovered(10*time.Second, 0.95); back >= 0 && back < 40*time.Second {
-			t.Errorf("recovered by itself after %v", back)
-		}
-	})
 }
 
 func TestAWrongAttemptTimeoutIsNotMadeWorse(t *testing.T) {
@@ -177,8 +178,8 @@ func TestHeavyCallsDoNotHideASlowServer(t *testing.T) {
 	heavy := func(p *policy.Policy) {
 		p.Routes = []policy.Route{{Name: "heavy", Match: policy.Match{PathPrefix: HeavyPath}, Settings: p.Settings}}
 	}
-	s := Run(t, TwoSpeeds(), Engine(heavy)).All()
-	blind := Run(t, TwoSpeeds(), Engine(nil)).All()
+	s := Run(t, TwoSpeeds(0.02), Engine(heavy)).All()
+	blind := Run(t, TwoSpeeds(0.02), Engine(nil)).All()
 	t.Log("load of the slow one", percent(s.Load(0)), "without a route", percent(blind.Load(0)))
 	if s.Load(0) > 0.026 {
 		t.Errorf("a server three times as slow gets %s of the load, want at most 2.6", percent(s.Load(0)))

@@ -16,16 +16,22 @@ type Scenario struct {
 	Name     string
 	Servers  int
 	Workers  int     // of each server; 0: no queue, requests take their time beside one another
+	Sharing  bool    // requests share the workers, in place of a queue
 	Clients  int     // processes, each with health, budget and brake of its own
 	Rate     float64 // calls a second of all clients together, at random (Poisson)
 	Warm     time.Duration
 	Duration time.Duration // after Warm; what the report is about
 	Heavy    float64       // share of the calls that ask for HeavyPath
+	Longer   float64       // a heavy call takes so many times as long as another
 	Deadline time.Duration // of the caller for each call; 0: none
 	Attempt  time.Duration // attempt_timeout of rivals; the engine has it from its policy
 	Over     time.Duration // the trouble's end, after the warm time; 0: it has none
 	Setup    func(w *World)
 	Events   []Event
+}
+
+func (s *Scenario) long(needs time.Duration) time.Duration {
+	return time.Duration(s.Longer * float64(needs))
 }
 
 // Event is something that happens at an instant after the warm time.
@@ -84,7 +90,7 @@ func newWorld(s *Scenario) *World {
 
 // Add starts a server and lists it.
 func (w *World) Add(addr string) *Server {
-	s := newServer(w, addr, w.scenario.Workers)
+	s := newServer(w, addr)
 	s.work(w.end, &w.working)
 	w.mu.Lock()
 	defer w.mu.Unlock()

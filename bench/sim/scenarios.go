@@ -74,17 +74,31 @@ func Outage(clients int) Scenario {
 }
 
 // Overload is ten servers with four workers each at nine tenths of their capacity, which falls to 40 % for ten seconds.
-// Callers give an attempt 200 ms; the servers do not notice.
-func Overload() Scenario {
+// Callers give an attempt 200 ms; the servers do not notice. sharing: the requests share the workers, in place of a queue.
+func Overload(sharing bool) Scenario {
 	const capacity = 10 * 4 / 0.02
 	s := Steady(10, 20, 0.9*capacity, 60*time.Second)
 	s.Name, s.Warm, s.Over = "overload, trigger gone after 10 s", 20*time.Second, 10*time.Second
 	s.Workers, s.Attempt = 4, 200*time.Millisecond
+	if s.Sharing = sharing; sharing {
+		s.Name = "overload of servers that share their time"
+	}
 	s.Setup = first(10, func(s *Server) { s.Time = exponential(20 * time.Millisecond) })
 	s.Events = []Event{
 		{0, first(10, func(s *Server) { s.Slow(0.4) })},
 		{10 * time.Second, first(10, func(s *Server) { s.Slow(1) })},
 	}
+	return s
+}
+
+// SlowHost is ten servers of four cores, shared by their requests and used to six tenths; one of them loses 70 % of its
+// cores' speed to a neighbour, and could no more serve its tenth of the calls.
+func SlowHost() Scenario {
+	const capacity = 10 * 4 / 0.02
+	s := Steady(10, 20, 0.6*capacity, 60*time.Second)
+	s.Name, s.Warm, s.Workers, s.Sharing = "a neighbour takes 70 % of one host", 20*time.Second, 4, true
+	s.Setup = first(10, func(s *Server) { s.Time = exponential(20 * time.Millisecond) })
+	s.Events = []Event{{0, first(1, func(s *Server) { s.Slow(0.3) })}}
 	return s
 }
 
@@ -110,28 +124,44 @@ func OneSlow(slow bool) Scenario {
 		for _, s := range w.Servers {
 			s.Time = usual
 		}
-		w.Servers[0].Time = func(r *rand.Rand) time.Duration {
-			d := usual(r)
-			if r.Float64() < 0.3 {
-				d += 100 * time.Millisecond
-			}
-			return d
-		}
+		w.Servers[0].Time = sometimes(usual, 100*time.Millisecond, 0.3)
 	}
 	return s
 }
 
-// TwoSpeeds has 2 % of calls that take 50 times as long wherever they go, and one of ten that takes three times as long
-// for all.
-func TwoSpeeds() Scenario {
+// TwoSpeeds has calls of 5 ms, a share of them of 2 s wherever they go, and one of ten servers that takes three times as
+// long for all.
+func TwoSpeeds(heavy float64) Scenario {
 	s := Steady(10, 20, 1000, 60*time.Second)
-	s.Warm, s.Name, s.Heavy = 20*time.Second, "2 % of the calls take 50 x, 1 of 10 is 3 x slower", 0.02
-	usual := lognormal(20*time.Millisecond, 0.3)
+	s.Warm, s.Name, s.Heavy, s.Longer = 20*time.Second, "calls of 5 ms and 2 s, 1 of 10 is 3 x slower", heavy, 400
+	usual := lognormal(5*time.Millisecond, 0.3)
 	s.Setup = func(w *World) {
 		for _, s := range w.Servers {
 			s.Time = usual
 		}
-		w.Servers[0].Time = lognormal(60*time.Millisecond, 0.3)
+		w.Servers[0].Time = lognormal(15*time.Millisecond, 0.3)
+	}
+	return s
+}
+
+// Tenth is a service of any size of which a tenth, one at least, is slow (100 ms more on 30 % of the requests) or fails at
+// once by 503. It is long enough for so many calls.
+func Tenth(servers, clients int, rate float64, fails bool, calls int) Scenario {
+	s := Steady(servers, clients, rate, time.Duration(float64(calls)/rate*float64(time.Second)))
+	s.Warm = s.Duration / 2
+	usual := lognormal(20*time.Millisecond, 0.3)
+	s.Name = fmt.Sprintf("a tenth of %d slow, %d clients, %v rps", servers, clients, rate)
+	bad := func(s *Server) { s.Time = sometimes(usual, 100*time.Millisecond, 0.3) }
+	if fails {
+		s.Name = fmt.Sprintf("a tenth of %d fails, %d clients, %v rps", servers, clients, rate)
+		bad = func(s *Server) { s.Fault = failing(1, 503) }
+	}
+	s.Setup = func(w *World) {
+		for i, s := range w.Servers {
+			if s.Time = usual; i < max(1, servers/10) {
+				bad(s)
+			}
+		}
 	}
 	return s
 }
@@ -168,7 +198,7 @@ func Pauses(atOnce bool) Scenario {
 	return s
 }
 
-// ColdStart has an empty queue of workers and adds a server that takes ten times as long in its first five seconds.
+// ColdStart adds to ten busy servers one that takes ten times as long in its first five seconds.
 func ColdStart() Scenario {
 	s := Steady(10, 20, 1200, 40*time.Second)
 	s.Name, s.Workers = "a cold server joins 10 busy ones", 4
@@ -211,6 +241,17 @@ func exponential(mean time.Duration) func(*rand.Rand) time.Duration {
 func lognormal(median time.Duration, sigma float64) func(*rand.Rand) time.Duration {
 	return func(r *rand.Rand) time.Duration {
 		return time.Duration(float64(median) * math.Exp(sigma*r.NormFloat64()))
+	}
+}
+
+// sometimes adds more to a share of the requests.
+func sometimes(usual func(*rand.Rand) time.Duration, more time.Duration, share float64) func(*rand.Rand) time.Duration {
+	return func(r *rand.Rand) time.Duration {
+		d := usual(r)
+		if r.Float64() < share {
+			d += more
+		}
+		return d
 	}
 }
 

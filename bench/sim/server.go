@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Server is one instance of the service. Without workers each request takes its own time beside the others; with them
-// requests wait in one queue, first in first out, and a caller that gives up is served all the same: the work of a
-// server that does not notice cancels is what keeps an overload alive after its trigger is gone.
+// Server is one instance of the service. Without workers each request takes its own time beside the others. With them
+// requests wait in one queue, first in first out, or share the workers, and a caller that gives up is served all the same:
+// the work of a server that does not notice cancels is what keeps an overload alive after its trigger is gone.
 type Server struct {
 	Addr string
 	Time func(r *rand.Rand) time.Duration // a request needs; of a worker or of nobody
@@ -19,6 +19,7 @@ type Server struct {
 	world   *World
 	workers int
 	queue   chan *job
+	shared  *sharing      // nil: there is a queue
 	speed   atomic.Uint64 // of the workers, in thousandths
 	state   atomic.Int32
 	life    atomic.Pointer[life]
@@ -33,11 +34,8 @@ type job struct {
 	done  chan struct{}
 }
 
-// HeavyPath is what some calls ask for that legitimately takes longer, as long as heavy others.
-const (
-	HeavyPath = "/heavy"
-	heavy     = 50
-)
+// HeavyPath is what some calls ask for that legitimately takes longer.
+const HeavyPath = "/heavy"
 
 // The states of a server, as a dial finds them.
 const (
@@ -46,12 +44,16 @@ const (
 	blackhole       // answers nothing
 )
 
-func newServer(w *World, addr string, workers int) *Server {
-	s := &Server{Addr: addr, world: w, workers: workers}
+func newServer(w *World, addr string) *Server {
+	s := &Server{Addr: addr, world: w, workers: w.scenario.Workers}
 	s.Time = func(*rand.Rand) time.Duration { return 20 * time.Millisecond }
 	s.speed.Store(1000)
 	s.life.Store(&life{make(chan struct{})})
-	if workers > 0 {
+	switch {
+	case s.workers == 0:
+	case w.scenario.Sharing:
+		s.shared = newSharing(s.workers)
+	default:
 		s.queue = make(chan *job, 1<<20)
 	}
 	return s
@@ -67,7 +69,12 @@ func (s *Server) Vanish() { s.state.Store(blackhole) }
 func (s *Server) Restart() { s.state.Store(up) }
 
 // Slow sets the speed of the workers, 1 is normal.
-func (s *Server) Slow(speed float64) { s.speed.Store(uint64(speed * 1000)) }
+func (s *Server) Slow(speed float64) {
+	s.speed.Store(uint64(speed * 1000))
+	if s.shared != nil {
+		s.shared.pace(speed)
+	}
+}
 
 func (s *Server) end(state int32) {
 	s.state.Store(state)
@@ -87,8 +94,11 @@ func (s *Server) Paused(every, pause, offset time.Duration) {
 	}
 }
 
-// work runs the workers until the world ends.
+// work runs the workers of a queue until the world ends.
 func (s *Server) work(end <-chan struct{}, all *sync.WaitGroup) {
+	if s.queue == nil {
+		return
+	}
 	for range s.workers {
 		all.Go(func() {
 			for {
@@ -115,13 +125,17 @@ func (s *Server) serve(path string) (status int, done <-chan struct{}) {
 	}
 	needs := s.Time(s.world.random())
 	if path == HeavyPath {
-		needs *= heavy
+		needs = s.world.scenario.long(needs)
 	}
 	if s.workers == 0 {
 		return 200, closedAfter(needs)
 	}
 	j := &job{needs: needs, done: make(chan struct{})}
-	s.queue <- j
+	if s.shared != nil {
+		s.shared.add(needs, func() { close(j.done) })
+	} else {
+		s.queue <- j
+	}
 	return 200, j.done
 }
 

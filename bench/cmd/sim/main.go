@@ -65,8 +65,9 @@ var rivals = []rival{
 var scenarios = []sim.Scenario{
 	sim.OneSlow(false),
 	sim.OneSlow(true),
-	sim.TwoSpeeds(),
+	sim.TwoSpeeds(0.02),
 	sim.SlowRamp(),
+	sim.SlowHost(),
 	sim.OneFailsFast(500, 20),
 	sim.OneFailsFast(503, 20),
 	sim.TenFailFast(503),
@@ -79,7 +80,8 @@ var scenarios = []sim.Scenario{
 	sim.Pauses(false),
 	sim.Pauses(true),
 	sim.Outage(20),
-	sim.Overload(),
+	sim.Overload(false),
+	sim.Overload(true),
 }
 
 // outcome is one scenario as all the rivals fared in it.
