@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -154,7 +153,7 @@ func (r *run) hedge(ctx context.Context, p Protocol, first Attempt) bool {
 	c.attempts++
 	s.Hedge = true
 	if e := first.Core().Endpoint(); e != nil {
-		s.tried = append(slices.Clip(s.tried), e)
+		s.avoid(e)
 	}
 	return r.start(ctx, a)
 }

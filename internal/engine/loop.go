@@ -82,9 +82,10 @@ func (c *Call) answer(s *shot) {
 // prepare fills in the loop's part of a new attempt.
 func (c *Call) prepare(ctx context.Context, s *State) {
 	c.tries++
-	s.call, s.Number, s.Deadline = c, int(c.tries), c.deadline
+	s.call, s.Number = c, c.tries
 	if c.past != nil {
-		s.tried = c.past.tried
+		tried := c.past.tried // as they are now: a race goes on beside the loop
+		s.tried = &tried
 	} else if c.prompt && c.Protocol == "http" { // which picks at once: a clock read less
 		s.start = c.start
 	}
