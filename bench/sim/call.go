@@ -44,9 +44,9 @@ func (a *attempt) Send(ctx context.Context) engine.Result {
 		return engine.Result{NoPick: true}
 	}
 	ctx = a.Begun(ctx)
-	if a.Deadline > 0 {
+	if a.Deadline() > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, a.Deadline-health.Now(), engine.ErrTimeout)
+		ctx, cancel = context.WithTimeoutCause(ctx, a.Deadline()-health.Now(), engine.ErrTimeout)
 		defer cancel()
 	}
 	c := a.call.client
