@@ -29,6 +29,7 @@ func (c *Call) inject(ctx context.Context, s *State) (Result, bool) {
 	if in.Delay > 0 && rand.Float64() < in.DelayShare {
 		c.upstream.decided(ctx, "inject_delay", "", true)
 		c.sleep(ctx, in.Delay)
+		s.start = 0 // the pick reads the clock anew
 	}
 	if rand.Float64() >= in.AbortShare || !s.Pick(nil) {
 		return Result{}, false
