@@ -302,12 +302,13 @@ func TestRow5IndexGoesBackwards(t *testing.T) {
 	e.awaitListed(t, 2)
 	figuref(t, "restore seen after %s of a wait of %s", time.Since(restored).Round(time.Millisecond), wait)
 	for i := range 3 {
+		tr.more(150) // 3 s, so that the pace of requests allows the next at once
 		catalogue(t, a, "pay", fmt.Sprintf("again-%d", i), newServer(t).addr)
 		start := time.Now()
 		e.awaitListed(t, 3+i)
 		seen := time.Since(start)
 		figuref(t, "update %d after the restore seen after %s", i+1, seen.Round(time.Millisecond))
-		if seen > 2*time.Second { // 1 s by the pace of requests, and a loaded machine
+		if seen > time.Second {
 			t.Errorf("update %d seen after %s", i+1, seen)
 		}
 	}
@@ -504,12 +505,8 @@ func TestRow59AgentRestartLosesAll(t *testing.T) {
 	}
 	a.Restart(t) // a dev agent comes back empty
 	await(t, "the empty list is read", func() bool { return e.listed() == 0 })
-	pause := 5 * time.Second
-	if long() {
-		pause = 20 * time.Second
-	}
 	gone := time.Now()
-	await(t, "time passes", func() bool { return time.Since(gone) > pause })
+	await(t, "20 s pass", func() bool { return time.Since(gone) > 20*time.Second })
 	atOnce(t, a, "pay", servers)
 	e.awaitListed(t, 3)
 	tr.more(100)
@@ -582,7 +579,7 @@ func TestRow72ScaledToZeroAndBack(t *testing.T) {
 	await(t, "the service is back", func() bool { return get(t, web, "http://"+name+"/").ok() })
 	back := time.Since(start)
 	figuref(t, "back after %s", back.Round(time.Millisecond))
-	if back > 2*time.Second {
+	if back > time.Second {
 		t.Errorf("back after %s; want 1 s", back)
 	}
 }
@@ -628,8 +625,13 @@ func TestRow9ListShrinks(t *testing.T) {
 	t.Parallel()
 	row(t, 9)
 	a, name, servers := agent(t), consultest.Name(t, "shrinks"), newServers(t, 10)
+	calls, most := 500, 2.0 // 5 if they were not held; in 5 s the noise of the machine decides as much as the balancing
+	if long() {
+		calls, most = 2800, 1.25
+	}
 	var deletions []map[string]any
 	for i, s := range servers {
+		slow(s, 20*time.Millisecond) // that the machine's own noise does not decide who is called
 		node := fmt.Sprintf("%s-%d", name, i)
 		catalogue(t, a, name, node, s.addr)
 		if i >= 2 {
@@ -646,10 +648,10 @@ func TestRow9ListShrinks(t *testing.T) {
 	a.Do(t, http.MethodPut, "/v1/txn", deletions) // all at once
 	e.awaitListed(t, 2)
 	before, atStays := tr.count(), wire(servers[:2])
-	tr.more(300)
+	tr.more(calls)
 	load := float64(wire(servers[:2])-atStays) / float64(tr.count()-before) / .2
-	figuref(t, "the survivors' load is %.2f x while the lost answer", load)
-	if load > 2.5 { // 5 if they were not held; 1.25 is for the long run, below
+	figuref(t, "the survivors' load is %.2f x over %d calls while the lost answer", load, calls)
+	if load > most {
 		t.Errorf("the survivors' load is %.2f x", load)
 	}
 	for _, s := range servers[2:] {
@@ -657,20 +659,28 @@ func TestRow9ListShrinks(t *testing.T) {
 	}
 	tr.more(200)
 	tr.stop().wantNoneFailed(t)
-	tries := map[string]int{}
+	tries := inSequence(&e)
+	for addr, n := range tries {
+		if n > 1 {
+			t.Errorf("%d refused tries at %s, one after the other", n, addr)
+		}
+	}
+	figuref(t, "%d of the 8 were tried once they were dead, each once", len(tries))
+}
+
+// inSequence counts, by address, the refused tries of which each began after the one before it was over: those under way
+// at the same moment cannot know of each other.
+func inSequence(e *eye) map[string]int {
+	tries, over := map[string]int{}, map[string]time.Time{}
 	e.look(func() {
 		for _, x := range e.attempts {
-			if x.Outcome == onehop.OutcomeRefused {
+			if x.Outcome == onehop.OutcomeRefused && x.Start.After(over[x.Endpoint.Addr]) {
 				tries[x.Endpoint.Addr]++
+				over[x.Endpoint.Addr] = x.Start.Add(x.Latency)
 			}
 		}
 	})
-	for addr, n := range tries {
-		if n > 3 { // those under way at the same moment cannot know of each other
-			t.Errorf("%d refused tries at %s", n, addr)
-		}
-	}
-	figuref(t, "refused tries once the lost are dead: %v of 8", len(tries))
+	return tries
 }
 
 // The 30 seconds in which the lost are held, in virtual time.

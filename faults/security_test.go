@@ -19,13 +19,21 @@ import (
 	"github.com/onehop-go/onehop/resolver"
 )
 
-// A redirect would carry the token wherever it points.
+// A redirect would carry the token wherever it points: to a thief, or to what the agent itself does for another host.
 func TestConsulRedirectIsNotFollowed(t *testing.T) {
 	t.Parallel()
 	thief := newFakeAgent(t, list("7", health("pay", []string{"127.0.0.1:1"})))
+	var followed atomic.Int32
 	for _, code := range []int{http.StatusMovedPermanently, http.StatusFound, http.StatusTemporaryRedirect, http.StatusPermanentRedirect} {
-		f := newFakeAgent(t, func(w http.ResponseWriter, r *http.Request, _ int) {
-			http.Redirect(w, r, "http://"+thief.addr+r.URL.Path, code)
+		f := newFakeAgent(t, func(w http.ResponseWriter, r *http.Request, n int) {
+			if r.Host == thief.addr || r.URL.Path == "/elsewhere" {
+				followed.Add(1)
+			}
+			to := "http://" + thief.addr + r.URL.Path
+			if n%2 == 1 {
+				to = "/elsewhere"
+			}
+			http.Redirect(w, r, to, code)
 		})
 		hop := newHop(t, onehop.WithConsul(consul.Agent{Address: f.addr, Token: "canary"}))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -35,7 +43,7 @@ func TestConsulRedirectIsNotFollowed(t *testing.T) {
 			t.Errorf("%d: %v after %d requests", code, err, f.asked())
 		}
 	}
-	if n := thief.asked(); n != 0 {
+	if n := thief.asked() + int(followed.Load()); n != 0 {
 		t.Errorf("%d requests followed a redirect", n)
 	}
 }

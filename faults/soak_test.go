@@ -2,11 +2,13 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -15,10 +17,14 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	pb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/metadata"
+	grpcstatus "google.golang.org/grpc/status"
 
 	"github.com/onehop-go/onehop"
+	"github.com/onehop-go/onehop/grpcresolver"
 	"github.com/onehop-go/onehop/internal/consultest"
 	"github.com/onehop-go/onehop/policy"
 	"github.com/onehop-go/onehop/resolver"
@@ -103,15 +109,35 @@ func (a *ailing) serveGRPC() {
 	go func(s *grpc.Server) { _ = s.Serve(l) }(a.grpc)
 }
 
+// UnaryCall is to gRPC what the HTTP handler is: refused, late, or booked and then lost.
 func (a *ailing) UnaryCall(ctx context.Context, in *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+	switch a.fault.Load() {
+	case unavailable:
+		return nil, grpcstatus.Error(codes.Unavailable, "ailing")
+	case sluggish:
+		pause(ctx, 30*time.Millisecond)
+	}
 	if md, _ := metadata.FromIncomingContext(ctx); len(md.Get("ticket")) > 0 {
 		a.once.execute(md.Get("ticket")[0])
+	}
+	if a.fault.Load() == resetting {
+		return nil, grpcstatus.Error(codes.Unavailable, "booked, and lost")
 	}
 	return &pb.SimpleResponse{Payload: in.GetPayload()}, nil
 }
 
+// pause waits d, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
 // ail brings a fault about for d.
-func (a *ailing) ail(fault int32, d time.Duration) {
+func (a *ailing) ail(ctx context.Context, fault int32, d time.Duration) {
 	a.fault.Store(fault)
 	if fault == dead {
 		a.kill()
@@ -119,7 +145,7 @@ func (a *ailing) ail(fault int32, d time.Duration) {
 		a.grpc.Stop()
 		a.mu.Unlock()
 	}
-	time.Sleep(d)
+	pause(ctx, d)
 	if fault == dead {
 		a.start()
 		a.serveGRPC()
@@ -127,83 +153,149 @@ func (a *ailing) ail(fault int32, d time.Duration) {
 	a.fault.Store(well)
 }
 
-// soakTime is how long the soak runs; 0: not at all. `ONEHOP_SOAK=2m` is what continuous integration does, an hour makes
-// 10 million calls.
-func soakTime() time.Duration {
-	d, _ := time.ParseDuration(os.Getenv("ONEHOP_SOAK"))
-	return d
+// soak is clients of both protocols at work while servers fall ill at random.
+type soak struct {
+	t       *testing.T
+	servers []*ailing
+	tickets *once
+
+	length time.Duration // 0: until calls were made
+	calls  int64
+	start  time.Time
+
+	http, grpc, failed atomic.Int64
+	wg                 sync.WaitGroup
 }
 
-// Not parallel: it looks at the heap of the whole process.
-func TestSoak(t *testing.T) {
-	length := soakTime()
-	if length == 0 {
-		t.Skip("set ONEHOP_SOAK to a duration such as 2m")
+// newSoak is as long as ONEHOP_SOAK says: a duration such as 2m, or a number of calls such as 10000000.
+func newSoak(t *testing.T) *soak {
+	t.Helper()
+	s := &soak{t: t, tickets: newOnce(1 << 27)}
+	text := os.Getenv("ONEHOP_SOAK")
+	if text == "" {
+		t.Skip("it needs ONEHOP_SOAK, a duration such as 2m or a number of calls")
 	}
-	tickets := newOnce(1 << 27)
-	var all []*ailing
-	var web, rpc []string
-	for range 8 {
-		a := newAiling(t, tickets)
-		all, web, rpc = append(all, a), append(web, a.addr), append(rpc, a.grpcAddr)
-	}
-	hop := newHop(t, onehop.WithResolver(resolver.Static{"web": web, "pay": rpc}), onehop.WithPolicies(policy.Static{}))
-	client, stub := webOf(t, hop), dialGRPC(t, hop)
-	ctx, cancel := context.WithTimeout(t.Context(), length)
-	defer cancel()
-	var calls, failed atomic.Int64
-	var wg sync.WaitGroup
-	work := func(n int, one func() error) {
-		for range n {
-			wg.Go(func() {
-				for ctx.Err() == nil {
-					calls.Add(1)
-					if err := one(); err != nil && failed.Add(1) <= 5 {
-						t.Log(err)
-					}
-				}
-			})
+	var err error
+	if s.calls, err = strconv.ParseInt(text, 10, 64); err != nil {
+		if s.length, err = time.ParseDuration(text); err != nil {
+			t.Fatal("ONEHOP_SOAK is neither a duration nor a number of calls: ", err)
 		}
 	}
-	work(8, func() error { // that may be repeated: none may fail
-		o := plainCall(client, http.MethodGet, "http://web/", "")
+	for range 8 {
+		s.servers = append(s.servers, newAiling(t, s.tickets))
+	}
+	return s
+}
+
+// done is the part that is over, 1 at the end.
+func (s *soak) done() float64 {
+	if s.length > 0 {
+		return time.Since(s.start).Seconds() / s.length.Seconds()
+	}
+	return float64(s.http.Load()+s.grpc.Load()) / float64(s.calls)
+}
+
+// work makes n callers that call one after the other until the end. A call whose failure counts returns it.
+func (s *soak) work(n int, count *atomic.Int64, one func() error) {
+	for range n {
+		s.wg.Go(func() {
+			for s.done() < 1 {
+				count.Add(1)
+				if err := one(); err != nil && s.failed.Add(1) <= 5 {
+					s.t.Logf("%s: %v", onehop.ReasonOf(err), err)
+				}
+			}
+		})
+	}
+}
+
+// begin sets the callers and the faults to work. Of those who may be repeated none may fail; the others may, and must
+// never be executed twice.
+func (s *soak) begin(ctx context.Context, web *http.Client, stub pb.TestServiceClient) {
+	s.start = time.Now()
+	s.work(8, &s.http, func() error {
+		o := plainCall(web, http.MethodGet, "http://web/", "")
 		if o.err == nil && !o.ok() {
 			return fmt.Errorf("status %d", o.status)
 		}
 		return o.err
 	})
-	work(4, func() error {
+	s.work(4, &s.grpc, func() error {
 		_, err := stub.UnaryCall(onehop.With(context.Background(), onehop.Idempotent()), &pb.SimpleRequest{})
 		return err
 	})
-	work(2, func() error { plainCall(client, http.MethodPost, "http://web/", tickets.ticket()); return nil }) // may fail, never twice
-	work(2, func() error {
-		_, _ = stub.UnaryCall(metadata.AppendToOutgoingContext(context.Background(), "ticket", tickets.ticket()), &pb.SimpleRequest{})
+	s.work(2, &s.http, func() error { plainCall(web, http.MethodPost, "http://web/", s.tickets.ticket()); return nil })
+	s.work(2, &s.grpc, func() error {
+		_, _ = stub.UnaryCall(metadata.AppendToOutgoingContext(context.Background(), "ticket", s.tickets.ticket()), &pb.SimpleRequest{})
 		return nil
 	})
-	wg.Go(func() {
-		for ctx.Err() == nil {
-			all[rand.IntN(len(all))].ail(1+rand.Int32N(faultKinds-1), 200*time.Millisecond)
-			time.Sleep(time.Second) // so that at any time most are well and known to be
+	s.wg.Go(func() {
+		for s.done() < 1 {
+			s.servers[rand.IntN(len(s.servers))].ail(ctx, 1+rand.Int32N(faultKinds-1), 200*time.Millisecond)
+			pause(ctx, time.Second) // so that at any time most are well and known to be
 		}
 	})
-	time.Sleep(length / 4)
-	early := calm()
-	time.Sleep(length/2 + length/8)
-	late := calm()
-	wg.Wait()
-	drift := 100 * (float64(late)/float64(early) - 1)
-	figuref(t, "%d calls in %s: %d that may be repeated failed, %d executed twice, heap %.1f MiB, drift %+.1f %%",
-		calls.Load(), length, failed.Load(), tickets.twice.Load(), float64(late)/(1<<20), drift)
-	if tickets.twice.Load() != 0 {
-		t.Errorf("%d calls were executed twice", tickets.twice.Load())
+}
+
+// heapAt is the heap once a part of the soak is over, without the ledger.
+func (s *soak) heapAt(part float64) int64 {
+	for s.done() < part {
+		pause(s.t.Context(), 50*time.Millisecond)
 	}
-	if failed.Load() > calls.Load()/100_000 {
-		t.Errorf("%d of %d calls failed", failed.Load(), calls.Load())
+	return calm() - int64(len(s.tickets.bits)*8)
+}
+
+// Not parallel: it looks at the heap and the goroutines of the whole process.
+func TestSoak(t *testing.T) {
+	s := newSoak(t)
+	var web, rpc []string
+	for _, a := range s.servers {
+		web, rpc = append(web, a.addr), append(rpc, a.grpcAddr)
+	}
+	goroutines := runtime.NumGoroutine()
+	hop := newHop(t, onehop.WithResolver(resolver.Static{"web": web, "pay": rpc}), onehop.WithPolicies(policy.Static{}))
+	client := webOf(t, hop)
+	conn, err := grpcresolver.NewClient(hop, "pay", grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.begin(t.Context(), client, pb.NewTestServiceClient(conn))
+	early := s.heapAt(.25)
+	late := s.heapAt(.95)
+	s.wg.Wait()
+	took, calls := time.Since(s.start), s.http.Load()+s.grpc.Load()
+	drift := 100 * (float64(late)/float64(early) - 1)
+	figuref(t, "%d calls over HTTP and %d over gRPC in %s: %d that may be repeated failed, %d executed twice, heap %.1f MiB, drift %+.1f %%",
+		s.http.Load(), s.grpc.Load(), took.Round(time.Second), s.failed.Load(), s.tickets.twice.Load(), float64(late)/(1<<20), drift)
+	if s.tickets.twice.Load() != 0 {
+		t.Errorf("%d calls were executed twice", s.tickets.twice.Load())
+	}
+	if s.failed.Load() > calls/100_000 {
+		t.Errorf("%d of %d calls failed", s.failed.Load(), calls)
 	}
 	if drift > 5 {
 		t.Errorf("the heap drifts by %.1f %%", drift)
 	}
+	client.CloseIdleConnections()
+	if err := errors.Join(conn.Close(), hop.Close()); err != nil {
+		t.Error(err)
+	}
+	s.nothingLeft(goroutines)
+}
+
+// nothingLeft judges what is there after Close: no connection stands, and no goroutine more than before.
+func (s *soak) nothingLeft(before int) {
+	s.t.Helper()
+	standing, goroutines := 0, 0
+	await(s.t, "everything is closed", func() bool {
+		standing, goroutines = 0, runtime.NumGoroutine()
+		for _, a := range s.servers {
+			_, open := a.dialled()
+			standing += open
+		}
+		return standing == 0 && goroutines <= before
+	})
+	figuref(s.t, "after Close: %d connections, %d goroutines of %d before", standing, goroutines, before)
 }
 
 // calm is the heap as the least of some looks: what is in flight comes and goes.

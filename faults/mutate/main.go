@@ -1,13 +1,17 @@
 // Command mutate takes each safety rule out of a copy of the code, one after the other, and runs the rows of the fault
 // suite that must notice. A rule that no row misses is a hole in the suite: mutate ends with status 1.
 //
-//	go run ./faults/mutate [name...]
+//	go run ./faults/mutate [-table faults/README.md] [name...]
+//
+// With names, only the rules whose names contain one. With -table, what was found is written into the file's table; the
+// lines of rules that were not tried stay.
 package main
 
 import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -18,13 +22,15 @@ import (
 )
 
 func main() {
-	if err := run(context.Background(), os.Args[1:]); err != nil {
+	table := flag.String("table", "", "the file whose table of rules is brought up to date")
+	flag.Parse()
+	if err := run(context.Background(), *table, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "mutate:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, only []string) error {
+func run(ctx context.Context, file string, only []string) error {
 	dir, err := os.MkdirTemp("", "onehop-mutate-*")
 	if err != nil {
 		return err
@@ -33,25 +39,30 @@ func run(ctx context.Context, only []string) error {
 	if err := copyTree(ctx, dir); err != nil {
 		return err
 	}
-	tried, survived := 0, 0
+	found := map[string]verdict{}
+	survived := 0
 	for _, r := range rules {
 		if len(only) > 0 && !slices.ContainsFunc(only, func(s string) bool { return strings.Contains(r.name, s) }) {
 			continue
 		}
-		tried++
 		start := time.Now()
 		failed, err := r.try(ctx, dir)
-		switch {
-		case err != nil:
+		if err != nil {
 			return fmt.Errorf("%s: %w", r.name, err)
-		case len(failed) == 0:
+		}
+		v := verdict{failed}
+		if !v.noticed() {
 			survived++
-			fmt.Printf("SURVIVED  %s: none of %s failed (%s)\n", r.name, r.tests, time.Since(start).Round(time.Second))
-		default:
-			fmt.Printf("noticed   %s: %s (%s)\n", r.name, strings.Join(failed, ", "), time.Since(start).Round(time.Second))
+		}
+		found[r.name] = v
+		fmt.Printf("%s: %s (%s)\n", r.name, v, time.Since(start).Round(time.Second))
+		if file != "" {
+			if err := write(file, found); err != nil {
+				return err
+			}
 		}
 	}
-	fmt.Printf("%d rules taken out, %d noticed\n", tried, tried-survived)
+	fmt.Printf("%d rules taken out, %d noticed\n", len(found), len(found)-survived)
 	if survived > 0 {
 		return fmt.Errorf("%d rules are not guarded", survived)
 	}
@@ -98,29 +109,29 @@ func (r *rule) try(ctx context.Context, dir string) (failed []string, err error)
 	if err := os.WriteFile(path, bytes.Replace(content, []byte(r.old), []byte(r.new), 1), 0o600); err != nil { //nolint:gosec // as above
 		return nil, err
 	}
-	if out, err := command(ctx, dir, "vet", "./faults/").CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("without the rule it does not build: %w\n%s", err, out)
-	}
-	out, err := command(ctx, dir, "test", "-count=1", "-failfast", "-timeout=4m", "-run", r.tests, "./faults/").CombinedOutput()
+	cmd := exec.CommandContext(ctx, "go", "test", "-vet=off", "-count=1", "-failfast", "-timeout=8m", "-run", r.tests, "./faults/")
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
 	if err == nil {
 		return nil, nil
 	}
+	return judge(out, err)
+}
+
+// judge finds the failed tests in what go test said.
+func judge(out []byte, err error) (failed []string, _ error) {
 	for line := range strings.Lines(string(out)) {
 		if name, ok := strings.CutPrefix(line, "--- FAIL: "); ok {
 			failed = append(failed, strings.Fields(name)[0])
 		}
 	}
-	if len(failed) == 0 {
-		if bytes.Contains(out, []byte("panic: ")) || bytes.Contains(out, []byte("deadlock")) {
-			return []string{"a panic of the tests"}, nil
-		}
-		return nil, fmt.Errorf("the tests did not run: %w\n%s", err, out)
+	switch {
+	case bytes.Contains(out, []byte("[build failed]")):
+		return nil, fmt.Errorf("without the rule it does not build: %w\n%s", err, out)
+	case len(failed) > 0:
+		return failed, nil
+	case bytes.Contains(out, []byte("panic: ")), bytes.Contains(out, []byte("deadlock")):
+		return []string{"a panic of the tests"}, nil
 	}
-	return failed, nil
-}
-
-func command(ctx context.Context, dir string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = dir
-	return cmd
+	return nil, fmt.Errorf("the tests did not run: %w\n%s", err, out)
 }
