@@ -217,8 +217,13 @@ func without(list, tried []*Endpoint) []*Endpoint {
 	return slices.DeleteFunc(slices.Clone(list), func(e *Endpoint) bool { return slices.Contains(tried, e) })
 }
 
-// loadBound is how far above the mean a hashed endpoint may be loaded (Mirrokni, Thorup, Zadimoghaddam 2016).
-const loadBound = 1.25
+// loadBound is how far above its share of the calls in flight a hashed endpoint may be loaded (Mirrokni, Thorup,
+// Zadimoghaddam 2016), and loadChance how many calls more: where a few are in flight that many are there by chance. Without
+// it a client with one call in flight would send every second call of a key elsewhere.
+const (
+	loadBound  = 1.25
+	loadChance = 2
+)
 
 // hashed is the owner of the call's key, or the next on the ring that is pickable, not tried, and not loaded beyond the
 // bound.
@@ -239,8 +244,8 @@ func (v *View) hashed(want Want) *Endpoint {
 		if first == nil {
 			first = e
 		}
-		most := loadBound * load / capacity * float64(max(1, e.Info().Weight))
-		return float64(e.inflight.Load()) < max(1, most)
+		share := load / capacity * float64(max(1, e.Info().Weight))
+		return float64(e.inflight.Load()) < loadBound*share+loadChance
 	})
 	if i >= 0 {
 		return v.All[i]
