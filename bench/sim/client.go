@@ -62,6 +62,11 @@ func EngineFor(s Scenario, change func(*policy.Policy)) Maker {
 	})
 }
 
+// HeavyRoute gives the calls of HeavyPath a route of their own, so that their time is compared with their like.
+func HeavyRoute(p *policy.Policy) {
+	p.Routes = []policy.Route{{Name: "heavy", Match: policy.Match{PathPrefix: HeavyPath}, Settings: p.Settings}}
+}
+
 type engineClient struct {
 	world *World
 	up    *engine.Upstream
@@ -85,7 +90,7 @@ func (c *engineClient) background(f func(context.Context)) bool {
 
 // Call implements Client.
 func (c *engineClient) Call(ctx context.Context, path string) Answer {
-	call := &call{client: c, Call: engine.Call{Protocol: "http", Method: "GET", Path: path, Safe: true, Replayable: true}}
+	call := &call{client: c, Call: engine.Call{Protocol: "http", Method: "GET", Path: path, HashKey: path, Safe: true, Replayable: true}}
 	if err := call.Run(ctx, c.up, call); err != nil {
 		if f, ok := errors.AsType[*engine.Failure](err); ok {
 			return Answer{Reason: f.Reason}
@@ -104,7 +109,7 @@ func (c *engineClient) Avoided() int { return len(c.up.Set().Open()) }
 func (c *engineClient) Update(listed []*Server) {
 	members := make([]resolver.Endpoint, len(listed))
 	for i, s := range listed {
-		members[i] = resolver.Endpoint{Addr: s.Addr}
+		members[i] = resolver.Endpoint{Addr: s.Addr, Weight: s.Weight}
 	}
 	c.up.Update("none", health.Tier{Members: members})
 }

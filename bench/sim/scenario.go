@@ -23,6 +23,7 @@ type Scenario struct {
 	Duration time.Duration // after Warm; what the report is about
 	Heavy    float64       // share of the calls that ask for HeavyPath
 	Longer   float64       // a heavy call takes so many times as long as another
+	Keys     int           // calls are for one of so many keys, each as often; 0: for none
 	Deadline time.Duration // of the caller for each call; 0: none
 	Attempt  time.Duration // attempt_timeout of rivals; the engine has it from its policy
 	Over     time.Duration // the trouble's end, after the warm time; 0: it has none
@@ -168,12 +169,20 @@ func (w *World) arrive(calls *sync.WaitGroup) {
 			return
 		}
 		c := w.Clients[r.IntN(len(w.Clients))]
-		path := "/"
-		if w.scenario.Heavy > 0 && r.Float64() < w.scenario.Heavy {
-			path = HeavyPath
-		}
+		path := w.scenario.path(r)
 		calls.Go(func() { w.call(c, path) })
 	}
+}
+
+// path is what a call asks for.
+func (s *Scenario) path(r *rand.Rand) string {
+	switch {
+	case s.Heavy > 0 && r.Float64() < s.Heavy:
+		return HeavyPath
+	case s.Keys > 0:
+		return fmt.Sprint("/", r.IntN(s.Keys))
+	}
+	return "/"
 }
 
 func (w *World) call(c Client, path string) {

@@ -14,6 +14,18 @@ func Steady(servers, clients int, rate float64, d time.Duration) Scenario {
 	return Scenario{Name: "steady", Servers: servers, Clients: clients, Rate: rate, Warm: 10 * time.Second, Duration: d}
 }
 
+// Weighted is a service whose servers have these weights, and whose calls are each for a key.
+func Weighted(clients int, weights ...int) Scenario {
+	s := Steady(len(weights), clients, 1000, 3*time.Minute)
+	s.Name, s.Warm, s.Keys = fmt.Sprint("weights ", weights), 0, 1<<30
+	s.Setup = func(w *World) {
+		for i, weight := range weights {
+			w.Servers[i].Weight = weight
+		}
+	}
+	return s
+}
+
 // Killed kills n of ten servers at once; their connections break, and dials are refused.
 func Killed(n, clients int) Scenario {
 	s := Steady(10, clients, 1000, 60*time.Second)

@@ -11,8 +11,9 @@ import (
 // requests wait in one queue, first in first out, or share the workers, and a caller that gives up is served all the same:
 // the work of a server that does not notice cancels is what keeps an overload alive after its trigger is gone.
 type Server struct {
-	Addr string
-	Time func(r *rand.Rand) time.Duration // a request needs; of a worker or of nobody
+	Addr   string
+	Weight int                              // of the catalogue; 0 is 1
+	Time   func(r *rand.Rand) time.Duration // a request needs; of a worker or of nobody
 	// Fault, when not nil, decides a request without serving it: the status and the time until it is sent.
 	Fault func(r *rand.Rand) (status int, after time.Duration, hit bool)
 
