@@ -43,16 +43,23 @@ func lay(t *testing.T, words ...string) *network {
 			continue
 		}
 		if byName[name] == nil {
-			lis := bufconn.Listen(1 << 16)
-			byName[name] = lis
-			s := grpc.NewServer()
-			pb.RegisterTestServiceServer(s, &server{ledger: &executions{}, addr: name})
-			go func() { _ = s.Serve(lis) }()
-			t.Cleanup(s.Stop)
+			n.add(t, addr, &server{ledger: &executions{}, addr: name})
+			byName[name] = n.servers[addr]
 		}
 		n.servers[addr] = byName[name]
 	}
 	return n
+}
+
+// add puts a server at an address.
+func (n *network) add(t *testing.T, addr string, impl pb.TestServiceServer) {
+	t.Helper()
+	lis := bufconn.Listen(1 << 16)
+	n.servers[addr] = lis
+	s := grpc.NewServer()
+	pb.RegisterTestServiceServer(s, impl)
+	go func() { _ = s.Serve(lis) }()
+	t.Cleanup(s.Stop)
 }
 
 func (n *network) dial(ctx context.Context, addr string) (net.Conn, error) {
@@ -79,12 +86,16 @@ func at(addr string, alternates ...string) resolver.Endpoint {
 	return resolver.Endpoint{Addr: addr, Alternates: alternates}
 }
 
+func inTurns() policy.Policy {
+	p := policy.Default()
+	p.LoadBalancing.Algorithm = policy.RoundRobin
+	return p
+}
+
 // clientOver calls the endpoints in turns over the network.
 func clientOver(t *testing.T, n *network, endpoints ...resolver.Endpoint) (pb.TestServiceClient, *scripted) {
 	t.Helper()
-	p := policy.Default()
-	p.LoadBalancing.Algorithm = policy.RoundRobin
-	hop, script := hopTo(t, p)
+	hop, script := hopTo(t, inTurns())
 	script.put(endpoints...)
 	_, client := dial(t, hop, grpc.WithContextDialer(n.dial))
 	return client, script

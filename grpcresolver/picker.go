@@ -91,6 +91,7 @@ func (p *picker) pickAlone(info balancer.PickInfo) (balancer.PickResult, error) 
 	result.Done = func(d balancer.DoneInfo) {
 		e.End(false)
 		if d.BytesSent {
+			hearLoad(set, e, d.Trailer)
 			set.Report(e, alone(d, start, health.Now(), set.Service(), unary.known && !unary.streams))
 		}
 	}

@@ -163,6 +163,7 @@ func (t *try) done(info balancer.DoneInfo) {
 	t.info, t.sent = info, true
 	committed := t.committed
 	t.mu.Unlock()
+	hearLoad(t.Call().Upstream().Set(), t.Endpoint(), info.Trailer)
 	if info.Err != nil {
 		t.ledger.fail(info.Err)
 	}

@@ -20,6 +20,7 @@ func (s *Set) Connected(now time.Duration, e *Endpoint) {
 // is a confirmed refusal: e is open without a count. redial is what other protocols probe it by.
 func (s *Set) Unreachable(now time.Duration, e *Endpoint, err error, redial func(context.Context) error) {
 	e.failures.add(millis(now), 1)
+	e.reports.Store(nil) // what comes back there says anew what it can take
 	if s.env.Refused != nil {
 		s.env.Refused(e)
 	}

@@ -2,7 +2,6 @@ package health
 
 import (
 	"context"
-	"math"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -20,7 +19,7 @@ type Endpoint struct {
 	latency  latency
 	failures failures
 	inflight atomic.Int32
-	weight   atomic.Int32 // of info, 1 at least
+	weight   weight
 	since    atomic.Int64 // start of the slow start; 0: none
 	paused   atomic.Int64 // Retry-After, pushback: not before this instant while another can serve
 
@@ -49,6 +48,7 @@ type record struct {
 	redial func(context.Context) error
 	trial  *trial
 
+	reports    atomic.Pointer[reports] // nil: it has said nothing of its load
 	attached   atomic.Pointer[attachment]
 	mu         sync.Mutex // attached, gone
 	gone       bool
@@ -73,7 +73,7 @@ func newEndpoint(info *resolver.Endpoint, since time.Duration) *Endpoint {
 
 func (e *Endpoint) describe(info *resolver.Endpoint) {
 	e.info.Store(info)
-	e.weight.Store(int32(max(1, min(info.Weight, math.MaxInt32))))
+	e.weight.set(float64(max(1, info.Weight)))
 }
 
 func (e *Endpoint) key() key {
@@ -141,7 +141,7 @@ const (
 // whole: draws are by weight already, and at rest a heavy endpoint must not win every one of them. latency is the
 // endpoint's own, or what it is taken for.
 func (e *Endpoint) cost(now time.Duration, latency float64) float64 {
-	c := latency * (float64(e.inflight.Load())/float64(e.weight.Load()) + 1)
+	c := latency * (float64(e.inflight.Load())/e.weight.get() + 1)
 	if e.failures.none() && e.paused.Load() == 0 {
 		return c
 	}

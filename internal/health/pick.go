@@ -26,14 +26,17 @@ func (s *Set) Pick(now time.Duration, v *View, want Want) (e *Endpoint, probe fu
 	return s.choose(now, v, &want), nil
 }
 
-// overdue does what time has brought about and no call need wait for: a datacenter regains its share, an endpoint that a
-// dial opened is dialled again, a probe that never reported has failed.
+// overdue does what time has brought about and no call need wait for: a datacenter regains its share, reports of load
+// change weights, an endpoint that a dial opened is dialled again, a probe that never reported has failed.
 func (s *Set) overdue(now time.Duration) {
 	if !s.mu.TryLock() {
 		return // whoever changes something looks at the time as well
 	}
-	if int64(now) >= s.regain {
+	switch v := s.view.Load(); {
+	case int64(now) >= s.regain:
 		s.publish()
+	case int64(now) >= s.reweigh.Load():
+		s.replace(v.All, v.ring)
 	}
 	var expired, dial []*Endpoint
 	for _, e := range s.view.Load().open {

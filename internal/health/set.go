@@ -51,6 +51,7 @@ type Set struct {
 	service  Mean         // seconds; of all endpoints
 	stalled  atomic.Int64 // instant until which we ourselves were late
 	due      atomic.Int64 // the earliest instant at which a pick has something to start in the background; or never
+	reweigh  atomic.Int64 // when what endpoints report of their load changes weights; or never
 	dueCall  atomic.Int64 // the earliest instant at which a call may be a probe; or never
 	picks    atomic.Int64 // since the last probe by a call, counted while one is due
 	turn     atomic.Uint64
@@ -91,6 +92,7 @@ func NewSet(env Env, settings Settings) *Set {
 	s.settings.Store(&settings)
 	s.view.Store(&View{settings: &settings, shares: []float64{1}})
 	s.due.Store(never)
+	s.reweigh.Store(never)
 	s.dueCall.Store(never)
 	s.regain = never
 	s.picks.Store(probeShare)
@@ -219,11 +221,17 @@ func (s *Set) publish() {
 }
 
 func (s *Set) publishAll(all []*Endpoint, ring func() *balance.Ring) {
+	s.replace(all, ring)
+	s.notify()
+}
+
+// replace is publishAll for what watchers need not hear of.
+func (s *Set) replace(all []*Endpoint, ring func() *balance.Ring) {
 	var shares []float64
 	shares, s.regain = s.share(all)
+	s.weigh(all)
 	s.view.Store(newView(all, s.settings.Load(), shares, ring))
 	s.schedule()
-	s.notify()
 }
 
 // schedule computes when time itself brings something about: what a pick starts in the background, and what waits for a
@@ -233,7 +241,7 @@ func (s *Set) schedule() {
 	if len(v.Available) == 0 {
 		s.hasten(v.open)
 	}
-	due, dueCall := s.regain, never
+	due, dueCall := min(s.regain, s.reweigh.Load()), never
 	for _, e := range v.open {
 		if at := e.retryAt.Load(); e.state.Load() == probing || s.dials(e) {
 			due = min(due, at)

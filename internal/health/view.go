@@ -47,16 +47,8 @@ func ringOver(all []*Endpoint) func() *balance.Ring {
 		for i, e := range all {
 			keys[i] = e.Info().ID + " " + e.Addr()
 		}
-		return balance.NewRing(keys, weights(all))
+		return balance.NewRing(keys, listedWeights(all))
 	})
-}
-
-func weights(endpoints []*Endpoint) []int {
-	w := make([]int, len(endpoints))
-	for i, e := range endpoints {
-		w[i] = max(1, e.Info().Weight)
-	}
-	return w
 }
 
 // Untried says whether v has an endpoint that a call which tried these could still be served by.
@@ -113,7 +105,7 @@ func (g *group) emptiest() *Endpoint {
 	best, least := g.endpoints[from], math.MaxFloat64
 	for i := range g.endpoints {
 		e := g.endpoints[(from+i)%len(g.endpoints)]
-		if c := float64(e.conns.Load()) / float64(e.weight.Load()); c < least {
+		if c := float64(e.conns.Load()) / e.weight.get(); c < least {
 			best, least = e, c
 		}
 	}
