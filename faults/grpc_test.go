@@ -1,14 +1,9 @@
 package faults
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -24,114 +19,15 @@ import (
 	"github.com/onehop-go/onehop/policy"
 )
 
-// booking is a gRPC service that writes each call into a file before it answers: what it has executed is known even
-// after its process was killed. A call with the metadata "die" ends the process between the two.
-type booking struct {
-	pb.UnimplementedTestServiceServer
-	mu   sync.Mutex
-	book *os.File
-}
-
-func (b *booking) UnaryCall(ctx context.Context, _ *pb.SimpleRequest) (*pb.SimpleResponse, error) {
-	md, _ := metadata.FromIncomingContext(ctx)
-	b.mu.Lock()
-	_, err := fmt.Fprintln(b.book, strings.Join(md.Get("id"), ""))
-	b.mu.Unlock()
-	if err != nil {
-		return nil, err
-	}
-	if len(md.Get("die")) > 0 {
-		p, _ := os.FindProcess(os.Getpid())
-		_ = p.Kill() // SIGKILL: no connection is closed in order, no answer leaves
-		select {}
-	}
-	return &pb.SimpleResponse{}, nil
-}
-
-// Variables by which this binary becomes a booking service.
-const (
-	envBookingAddr = "ONEHOP_FAULTS_BOOKING_ADDR"
-	envBookingFile = "ONEHOP_FAULTS_BOOKING_FILE"
-)
-
-func init() {
-	if addr := os.Getenv(envBookingAddr); addr != "" {
-		fmt.Fprintln(os.Stderr, serveBooking(addr, os.Getenv(envBookingFile)))
-		os.Exit(1)
-	}
-}
-
-func serveBooking(addr, file string) error {
-	book, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return err
-	}
-	s := grpc.NewServer()
-	pb.RegisterTestServiceServer(s, &booking{book: book})
-	return s.Serve(l)
-}
-
-// bookingProcess is a booking service in a process of its own.
-type bookingProcess struct {
-	t    *testing.T
-	addr string
-	book string
-	proc *consultest.Process
-}
-
-func startBooking(t *testing.T) *bookingProcess {
-	t.Helper()
-	b := &bookingProcess{t: t, addr: closedAddr(t), book: filepath.Join(t.TempDir(), "book")}
-	b.start()
-	t.Cleanup(func() { _ = b.proc.Kill() })
-	return b
-}
-
-func (b *bookingProcess) start() {
-	b.t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), envBookingAddr+"="+b.addr, envBookingFile+"="+b.book)
-	if b.proc, err = consultest.StartProcess(cmd); err != nil {
-		b.t.Fatal(err)
-	}
-	await(b.t, "the gRPC service", func() bool {
-		c, err := net.DialTimeout("tcp", b.addr, time.Second)
-		if err != nil {
-			return false
-		}
-		return c.Close() == nil
-	})
-}
-
-// booked is how often each call was executed, over all processes.
-func booked(t *testing.T, all []*bookingProcess) map[string]int {
-	t.Helper()
-	by := map[string]int{}
-	for _, b := range all {
-		f, err := os.Open(b.book)
-		if err != nil {
-			continue
-		}
-		for lines := bufio.NewScanner(f); lines.Scan(); {
-			by[lines.Text()]++
-		}
-		_ = f.Close()
-	}
-	return by
-}
-
 // dialGRPC is a client of service pay through hop.
 func dialGRPC(t *testing.T, hop *onehop.Client) pb.TestServiceClient {
 	t.Helper()
-	conn, err := grpcresolver.NewClient(hop, "pay", grpc.WithTransportCredentials(insecure.NewCredentials()))
+	return dialService(t, hop, "pay")
+}
+
+func dialService(t *testing.T, hop *onehop.Client, name string) pb.TestServiceClient {
+	t.Helper()
+	conn, err := grpcresolver.NewClient(hop, name, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,12 +38,7 @@ func dialGRPC(t *testing.T, hop *onehop.Client) pb.TestServiceClient {
 func TestRow75ProcessDiesAfterBooking(t *testing.T) {
 	t.Parallel()
 	row(t, 75)
-	var all []*bookingProcess
-	var list []string
-	for range 3 {
-		b := startBooking(t)
-		all, list = append(all, b), append(list, b.addr)
-	}
+	all, list := startBookings(t, 3)
 	client := dialGRPC(t, static(t, policy.Default(), list))
 	one := func(id string, die bool, idempotent bool) error {
 		ctx, cancel := context.WithTimeout(t.Context(), deadline)
@@ -242,3 +133,75 @@ type empty struct {
 }
 
 func (empty) EmptyCall(context.Context, *pb.Empty) (*pb.Empty, error) { return &pb.Empty{}, nil }
+
+// seconds is how long a row's traffic flows: a short form, or the whole with ONEHOP_FAULTS=long.
+func seconds(short, whole int) int {
+	if long() {
+		return whole
+	}
+	return short
+}
+
+// driveGRPC begins traffic of one kind of call after the other.
+func driveGRPC(t *testing.T, client pb.TestServiceClient, rps int, kinds []kind, opts ...onehop.CallOption) *traffic {
+	t.Helper()
+	return driveBy(t, rps, func(ctx context.Context) outcome {
+		n := callIDs.Add(1)
+		o := outcome{id: fmt.Sprint("call-", n)}
+		start := time.Now()
+		k := kinds[int(n)%len(kinds)]
+		if o.err = k.call(metadata.AppendToOutgoingContext(onehop.With(ctx, opts...), "id", o.id), client); o.err != nil {
+			o.err = fmt.Errorf("%s: %w", k.name, o.err)
+		}
+		o.took = time.Since(start)
+		return o
+	})
+}
+
+// One of three is killed, and comes back, under 500 idempotent calls a second.
+func TestRow28GRPCServerKilled(t *testing.T) {
+	t.Parallel()
+	row(t, 28)
+	unslowed(t)
+	all, list := startBookings(t, 3)
+	client := dialGRPC(t, static(t, policy.Default(), list))
+	third := 500 * seconds(1, 10)
+	tr := driveGRPC(t, client, 500, unaryKind, onehop.Idempotent())
+	tr.more(third)
+	all[1].kill()
+	tr.more(third)
+	all[1].start()
+	at := all[1].entries()
+	tr.more(third)
+	await(t, "calls to the one that came back", func() bool { return all[1].entries() > at })
+	tr.stop().wantNoneFailed(t)
+}
+
+// Each of three is deregistered, drained and stopped, and started anew, under calls of all kinds that may not be executed twice.
+func TestRow41GRPCRollingRestart(t *testing.T) {
+	t.Parallel()
+	row(t, 41)
+	a := agent(t)
+	name := consultest.Name(t, "rolling")
+	all, _ := startBookings(t, 3)
+	ids := make([]string, len(all))
+	for i, b := range all {
+		ids[i] = a.Register(t, serviceAt(name, b.addr))
+	}
+	client := dialService(t, consulHop(t, a), name)
+	tr := driveGRPC(t, client, 100, allKinds)
+	for i, b := range all {
+		tr.more(100 * seconds(1, 10))
+		a.Deregister(t, ids[i])
+		b.drain()
+		tr.more(100 * seconds(1, 5))
+		at := b.entries()
+		b.start()
+		a.Register(t, serviceAt(name, b.addr))
+		await(t, "calls to the one that came back", func() bool { return b.entries() > at })
+	}
+	tr.stop().wantNoneFailed(t)
+	if d := doubles(booked(t, all)); d != 0 {
+		t.Errorf("%d calls were executed twice", d)
+	}
+}
