@@ -16,7 +16,7 @@ func mark(ctx context.Context, c *engine.Call, up *engine.Upstream) {
 	if field := up.HashField(); field != "" {
 		if md, ok := metadata.FromOutgoingContext(ctx); ok {
 			if values := md.Get(field); len(values) > 0 {
-				c.HashKey = values[0]
+				c.Keyed(values[0])
 			}
 		}
 	}

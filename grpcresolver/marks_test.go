@@ -34,10 +34,11 @@ func TestMarkReadsTheContext(t *testing.T) {
 		{"a key", metadata.AppendToOutgoingContext(context.Background(), "X-User", "ann"), "ann", false},
 		{"serving a retry", served, "", true},
 	} {
-		var c engine.Call
-		mark(tt.ctx, &c, up)
-		if c.HashKey != tt.key || c.Retried != tt.retried || c.Options != nil {
-			t.Errorf("%s: key %q, retried %v, options %v", tt.name, c.HashKey, c.Retried, c.Options)
+		var c, want engine.Call
+		want.Keyed(tt.key)
+		want.Retried = tt.retried
+		if mark(tt.ctx, &c, up); c != want {
+			t.Errorf("%s: marked %+v; want %+v", tt.name, c, want)
 		}
 	}
 }

@@ -118,7 +118,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	c.Safe, c.Replayable = safe(r), rewindable(r)
 	_, c.Retried = r.Header[attemptCount]
 	if field := up.HashField(); field != "" {
-		c.HashKey = r.Header.Get(field)
+		c.Keyed(r.Header.Get(field))
 	}
 	if hasBody(r) {
 		c.source = &source{req: r}

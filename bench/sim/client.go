@@ -90,7 +90,8 @@ func (c *engineClient) background(f func(context.Context)) bool {
 
 // Call implements Client.
 func (c *engineClient) Call(ctx context.Context, path string) Answer {
-	call := &call{client: c, Call: engine.Call{Protocol: "http", Method: "GET", Path: path, HashKey: path, Safe: true, Replayable: true}}
+	call := &call{client: c, Call: engine.Call{Protocol: "http", Method: "GET", Path: path, Safe: true, Replayable: true}}
+	call.Keyed(path)
 	if err := call.Run(ctx, c.up, call); err != nil {
 		if f, ok := errors.AsType[*engine.Failure](err); ok {
 			return Answer{Reason: f.Reason}

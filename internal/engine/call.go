@@ -23,8 +23,8 @@ type Call struct {
 	prompt     bool     // it did not wait for its upstream
 	entered    [2]bool  // the fixed limits: of all calls, of the route's
 	place      uint8    // the datacenter it was admitted to: 0 the own
+	keyed      uint64   // the place on a ring by the upstream's HashField; 0: none
 	Options    *Options // nil: none
-	HashKey    string   // what the upstream's HashField held; Options win
 
 	upstream *Upstream
 	plan     *plan
@@ -122,15 +122,21 @@ func (c *Call) noRetry() bool { return c.Options != nil && c.Options.NoRetry }
 
 // hash is where the call's key lies on a ring; 0: it has none.
 func (c *Call) hash() uint64 {
-	key := c.HashKey
 	if c.Options != nil && c.Options.HashKey != "" {
-		key = c.Options.HashKey
+		return ringPlace(c.Options.HashKey)
 	}
-	if key == "" {
-		return 0
-	}
-	return max(1, balance.Hash(key))
+	return c.keyed
 }
+
+// Keyed gives the call the key that came in the upstream's HashField; "": none. One of the Options wins.
+func (c *Call) Keyed(key string) {
+	if key != "" {
+		c.keyed = ringPlace(key)
+	}
+}
+
+// ringPlace is where a key lies on a ring, which is never 0.
+func ringPlace(key string) uint64 { return max(1, balance.Hash(key)) }
 
 // conn says that the call opens a connection which stays: layer 4.
 func (c *Call) conn() bool { return c.Protocol == "conn" }
