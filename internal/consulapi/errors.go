@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/hashicorp/consul/api"
 )
@@ -74,7 +73,7 @@ type denied struct{ error }
 func (d denied) Unwrap() error { return d.error }
 
 // classify wraps what consul/api or a judge of an answer said. status is 0 when no answer came.
-func classify(err error, status int, address, subject string) error {
+func classify(err error, status int, address, subject string, secrets ...string) error {
 	if _, ok := errors.AsType[*Error](err); ok || err == nil {
 		return err
 	}
@@ -86,6 +85,7 @@ func classify(err error, status int, address, subject string) error {
 	if refused, ok := errors.AsType[api.StatusError](err); ok {
 		e.Err = errors.New(statusText(refused))
 	}
+	e.Err = tell(e.Err, secrets)
 	return e
 }
 
@@ -115,22 +115,13 @@ func isA[E error](err error) bool {
 	return ok
 }
 
-// statusText is the status and the start of what the agent says about it.
+// statusText is the status and what the agent says about it; tell shortens it.
 func statusText(e api.StatusError) string {
 	text := "status " + strconv.Itoa(e.Code)
 	if e.Code >= 300 && e.Code < 400 {
 		return text + ": a redirect; none is followed, since it would carry the token elsewhere"
 	}
-	const most = 200
-	body := strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == unicode.ReplacementChar {
-			return ' '
-		}
-		return r
-	}, e.Body)
-	if r := []rune(body); len(r) > most {
-		body = string(r[:most]) + "..."
-	}
+	body := strings.ToValidUTF8(e.Body, " ")
 	if body == "" {
 		return text
 	}

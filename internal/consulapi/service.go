@@ -197,7 +197,7 @@ func (w *serviceWatch) execute(q *api.QueryOptions) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if result.Service == "" {
+	if result == nil || result.Service == "" { // nil: the answer was null
 		return answer{}, MalformedError(errors.New("the answer names no service"))
 	}
 	got := answer{service: result.Service, entries: make([]*ServiceEntry, len(result.Nodes))}

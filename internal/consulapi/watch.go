@@ -151,7 +151,10 @@ func (c *Client) send(ctx context.Context, subject string, q *api.QueryOptions, 
 var errNoAnswer = errors.New("no complete answer in time")
 
 func (c *Client) classify(err error, status int, subject string) error {
-	return classify(err, status, c.settings.shown, subject)
+	if err == nil {
+		return nil
+	}
+	return classify(err, status, c.settings.shown, subject, c.secrets()...)
 }
 
 // sleep waits d, or until ctx ends.
