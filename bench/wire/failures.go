@@ -45,6 +45,7 @@ const (
 type trial struct {
 	calls     int           // that were due after the failure
 	failed    int           // of the whole load: none fails before
+	first     string        // what the first of them was told
 	last      time.Duration // when the last call that failed was due, from the failure on; 0: none failed
 	p99, p999 time.Duration // of the calls that were due after it and were answered well
 
@@ -78,6 +79,9 @@ func suffer(ctx context.Context, c *config) (*cast, trials, error) {
 				t, err := k.inTime(ctx, c, o, f, &what)
 				if err != nil {
 					return nil, nil, fmt.Errorf("%s, %s: %w", k.name, what.name, err)
+				}
+				if t.failed > 0 {
+					c.Log("%s, %s: %d calls failed, the first: %s", k.name, what.name, t.failed, t.first)
 				}
 				key := trialKey{k.name, what.name}
 				all[key] = append(all[key], t)
@@ -154,7 +158,7 @@ func (i *instance) breaks(ctx context.Context, after time.Duration, what *fault)
 func newTrial(s *samples, broke time.Time) *trial {
 	interval := time.Second / failureRate
 	first := min(len(s.Latency), max(0, int(broke.Sub(s.Began)/interval))) // place i is due i+1 intervals after the beginning
-	t := &trial{calls: len(s.Latency) - first, failed: len(s.Failed)}
+	t := &trial{calls: len(s.Latency) - first, failed: len(s.Failed), first: s.Error}
 	failed := map[int]bool{}
 	for _, place := range s.Failed {
 		failed[place] = true
