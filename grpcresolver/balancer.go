@@ -43,32 +43,75 @@ type loadBalancer struct {
 	balancer.ClientConn // of the parent: UpdateState is intercepted
 	balancer.Balancer   // the endpointsharding child
 
-	up     atomic.Pointer[engine.Upstream]
-	states map[*health.Endpoint]connectivity.State // as last told; UpdateState is called one at a time
+	found     atomic.Pointer[lookup]
+	addresses []string                                // of all endpoints; UpdateClientConnState is called one at a time
+	states    map[*health.Endpoint]connectivity.State // as last told; UpdateState is called one at a time
 }
 
 type (
-	upstreamKey struct{} // in resolver.State.Attributes: *engine.Upstream
+	lookupKey   struct{} // in resolver.State.Attributes: *lookup
 	endpointKey struct{} // in resolver.Endpoint.Attributes: *health.Endpoint
 )
 
 // UpdateClientConnState implements balancer.Balancer.
 func (b *loadBalancer) UpdateClientConnState(s balancer.ClientConnState) error {
-	if up, ok := s.ResolverState.Attributes.Value(upstreamKey{}).(*engine.Upstream); ok {
-		b.up.Store(up)
+	if found, ok := s.ResolverState.Attributes.Value(lookupKey{}).(*lookup); ok {
+		b.found.Store(found)
+		b.expect(addressesOf(s.ResolverState.Endpoints))
 	}
 	s.ResolverState = pickfirst.EnableHealthListener(s.ResolverState)
 	s.BalancerConfig = nil // ours has nothing that pick_first would read
 	return b.Balancer.UpdateClientConnState(s)
 }
 
+// Close implements balancer.Balancer.
+func (b *loadBalancer) Close() {
+	b.expect(nil)
+	b.Balancer.Close()
+}
+
+// expect says whose the addresses are that grpc-go is about to dial.
+func (b *loadBalancer) expect(addresses []string) {
+	if found := b.found.Load(); found != nil {
+		found.link.connects.expect(found.up, b.addresses, addresses)
+		b.addresses = addresses
+	}
+}
+
+func addressesOf(endpoints []resolver.Endpoint) (list []string) {
+	for _, e := range endpoints {
+		for _, a := range e.Addresses {
+			list = append(list, a.Addr)
+		}
+	}
+	return list
+}
+
+// NewSubConn implements balancer.ClientConn for the children: a connection that is ready is bounded by connect_timeout no
+// longer.
+func (b *loadBalancer) NewSubConn(addrs []resolver.Address, opts balancer.NewSubConnOptions) (balancer.SubConn, error) {
+	found, listen := b.found.Load(), opts.StateListener
+	if found != nil {
+		opts.StateListener = func(s balancer.SubConnState) {
+			if s.ConnectivityState == connectivity.Ready {
+				for _, a := range addrs {
+					found.link.connects.ready(a.Addr)
+				}
+			}
+			listen(s)
+		}
+	}
+	return b.ClientConn.NewSubConn(addrs, opts)
+}
+
 // UpdateState takes the joint state of the children. endpointsharding calls it under its lock, one at a time.
 func (b *loadBalancer) UpdateState(s balancer.State) {
-	up := b.up.Load()
-	if up == nil { // another's resolver: balance in turns, as endpointsharding does
+	found := b.found.Load()
+	if found == nil { // another's resolver: balance in turns, as endpointsharding does
 		b.ClientConn.UpdateState(s)
 		return
 	}
+	up := found.up
 	children := endpointsharding.ChildStatesFromPicker(s.Picker)
 	b.tell(up, children)
 	switch {

@@ -24,16 +24,24 @@ func plainDial(ctx context.Context, addr string) (net.Conn, error) {
 
 // dial is grpc-go's dialer: bounded by connect_timeout, and remembered for Close.
 func (l *link) dial(ctx context.Context, addr string) (net.Conn, error) {
-	if d := l.connectTimeout(); d > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, d)
-		defer cancel()
+	limit := l.connects.timeout(addr)
+	if limit <= 0 {
+		conn, err := plainDial(ctx, addr)
+		if err != nil {
+			return nil, err
+		}
+		return l.conns.track(conn, &l.connects), nil
 	}
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	conn, err := plainDial(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
-	return l.conns.track(conn)
+	c := l.conns.track(conn, &l.connects)
+	l.connects.begin(c, addr, limit-time.Since(start))
+	return c, nil
 }
 
 // tracker knows the open connections, so that closing the Client breaks the calls in flight: a shut down SubConn would
@@ -47,11 +55,13 @@ type tracker struct {
 
 type tracked struct {
 	net.Conn
-	owner *tracker
+	owner    *tracker
+	connects *connects
+	addr     string // as it was dialled; "": nothing limits its making. Under connects.mu
 }
 
-func (t *tracker) track(conn net.Conn) (net.Conn, error) {
-	c := &tracked{conn, t}
+func (t *tracker) track(conn net.Conn, connects *connects) *tracked {
+	c := &tracked{Conn: conn, owner: t, connects: connects}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.open == nil {
@@ -61,14 +71,18 @@ func (t *tracker) track(conn net.Conn) (net.Conn, error) {
 	if t.stop == nil {
 		t.stop = bridge.OnClose(t.hop, t.closeAll)
 	}
-	return c, nil
+	return c
 }
 
 // Close ends the connection and forgets it.
 func (c *tracked) Close() error {
+	c.connects.over(c)
 	c.owner.forget(c)
 	return c.Conn.Close()
 }
+
+// interrupt makes all that is being read and written time out.
+func (c *tracked) interrupt() { _ = c.Conn.SetDeadline(time.Unix(1, 0)) }
 
 func (t *tracker) forget(c *tracked) {
 	t.mu.Lock()
@@ -86,7 +100,7 @@ func (t *tracker) closeAll() {
 	t.open, t.stop = nil, nil
 	t.mu.Unlock()
 	for c := range open {
-		_ = c.Conn.SetDeadline(time.Unix(1, 0)) // a Close alone may wait for a peer that does not read
+		c.interrupt() // a Close alone may wait for a peer that does not read
 		_ = c.Conn.Close()
 	}
 }

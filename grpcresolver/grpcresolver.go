@@ -18,7 +18,9 @@ const Scheme = "consul"
 // hop's own Consul agent. TLS verifies the name of the service, "inventory"; grpc.WithAuthority sets another.
 //
 // opts win over onehop's dialer and connection backoff; interceptors among them see one call however many attempts it
-// takes. Without transport credentials among them grpc.NewClient fails, as ever.
+// takes. A default service config among them is not used: it would choose another balancer, and its timeouts and retries
+// are the policy's to say ([HealthCheck] is an option of its own). Without transport credentials among them
+// grpc.NewClient fails, as ever.
 func NewClient(hop *onehop.Client, target string, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
 	t, err := parse(hop, target)
 	if err != nil {
@@ -26,6 +28,7 @@ func NewClient(hop *onehop.Client, target string, opts ...grpc.DialOption) (*grp
 	}
 	l := newLink(hop)
 	all := append(l.connecting(), opts...)
+	all = append(all, serviceConfigOf(opts))
 	return grpc.NewClient(t.String(), append(all, l.calling()...)...)
 }
 
@@ -50,7 +53,7 @@ func DialOptions(hop *onehop.Client) []grpc.DialOption {
 //   - the budget as retryThrottling;
 //   - timeout of methods that a linked proto knows to be unary, never of others: it would cut a stream.
 //
-// What service config cannot say is not done: attempt_timeout, hedge, limits, the brake, exclusion of tried endpoints, retries
+// What service config cannot say is not done: connect_timeout, attempt_timeout, hedge, limits, the brake, exclusion of tried endpoints, retries
 // of what was not sent for methods not known to be idempotent (but for grpc-go's transparent retry). grpc-go refills its
 // throttle at each update, so that amplification is not bounded while endpoints churn. Do not combine it with
 // [DialOptions], which need no Register.

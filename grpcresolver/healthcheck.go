@@ -20,5 +20,20 @@ func HealthCheck(service string) grpc.DialOption {
 	if err != nil { // strings always marshal
 		return grpc.EmptyDialOption{}
 	}
-	return grpc.WithDefaultServiceConfig(string(config))
+	return healthCheck{grpc.WithDefaultServiceConfig(string(config))}
+}
+
+// healthCheck can be told from other options.
+type healthCheck struct{ grpc.DialOption }
+
+// serviceConfigOf is the default service config that a caller's options ask for, ours: what they set otherwise would
+// choose another balancer.
+func serviceConfigOf(opts []grpc.DialOption) grpc.DialOption {
+	config := grpc.WithDefaultServiceConfig(defaultConfig)
+	for _, o := range opts {
+		if check, ok := o.(healthCheck); ok {
+			config = check
+		}
+	}
+	return config
 }

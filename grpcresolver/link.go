@@ -28,12 +28,14 @@ type link struct {
 	mu        sync.Mutex // writers of upstreams
 	upstreams atomic.Pointer[map[string]*lookup]
 	conns     tracker
+	connects  connects
 }
 
-// lookup is what a ClientConn's target leads to. The zero value: it is no target of ours.
+// lookup is what a ClientConn's target leads to. Without up and err it is no target of ours.
 type lookup struct {
-	up  *engine.Upstream
-	err error
+	link *link
+	up   *engine.Upstream
+	err  error
 	hurried
 }
 
@@ -56,6 +58,7 @@ func (l *link) upstream(target string) *lookup {
 		return found
 	}
 	found := l.find(target)
+	found.link = l
 	next := maps.Clone(known)
 	next[target] = found
 	l.upstreams.Store(&next)
@@ -79,18 +82,6 @@ func (l *link) find(target string) *lookup {
 func ours(target string) bool {
 	scheme, _, ok := strings.Cut(target, ":")
 	return ok && strings.EqualFold(scheme, Scheme)
-}
-
-// connectTimeout bounds a dial. A dialer is told only an address: of several targets dialled with the same options the
-// most patient one decides.
-func (l *link) connectTimeout() time.Duration {
-	longest := time.Duration(0)
-	for _, found := range *l.upstreams.Load() {
-		if found.up != nil {
-			longest = max(longest, found.up.ConnectTimeout())
-		}
-	}
-	return longest
 }
 
 // The connection backoff is grpc-go's own but for its longest delay, which is the default max_open_for: an endpoint that

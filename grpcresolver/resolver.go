@@ -30,7 +30,7 @@ func (b *builder) Build(target resolver.Target, cc resolver.ClientConn, _ resolv
 	if found.err != nil {
 		return nil, found.err
 	}
-	f := &feed{up: found.up, cc: cc, native: b.native, wake: make(chan struct{}, 1), closed: make(chan struct{})}
+	f := &feed{found: found, up: found.up, cc: cc, native: b.native, wake: make(chan struct{}, 1), closed: make(chan struct{})}
 	f.stop = f.up.Set().Watch(f.wake)
 	if !f.up.Go(f.run) {
 		f.stop()
@@ -41,6 +41,7 @@ func (b *builder) Build(target resolver.Target, cc resolver.ClientConn, _ resolv
 
 // feed hands an upstream's endpoints on to one ClientConn. The upstream has one watch however many ClientConns there are.
 type feed struct {
+	found  *lookup
 	up     *engine.Upstream
 	cc     resolver.ClientConn
 	native bool
@@ -126,7 +127,7 @@ func (f *feed) push() {
 	}
 	state := resolver.State{
 		Endpoints:  endpoints(all),
-		Attributes: attributes.New(upstreamKey{}, f.up),
+		Attributes: attributes.New(lookupKey{}, f.found),
 	}
 	if f.native {
 		state.ServiceConfig = f.parsed(config)

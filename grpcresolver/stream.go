@@ -101,7 +101,9 @@ func (c *streamCall) run(ctx context.Context) {
 	case won != nil && failure != nil:
 		won.finish(balancer.DoneInfo{Err: failure})
 	case won != nil:
-		won.commit()
+		if won.commit() {
+			context.AfterFunc(won.stream.Context(), func() { won.finish(balancer.DoneInfo{}) })
+		}
 	default:
 		c.tell(failure)
 	}

@@ -172,15 +172,18 @@ func (t *try) done(info balancer.DoneInfo) {
 	}
 }
 
-// commit makes the try the caller's: its end is told to over, at once where it has come already.
-func (t *try) commit() {
+// commit makes the try the caller's: its end is told to over, at once where it has come already. unseen: another balancer
+// than ours picked for it, and will not tell.
+func (t *try) commit() (unseen bool) {
 	t.mu.Lock()
 	t.committed = true
 	live, info := t.live, t.info
 	t.mu.Unlock()
-	if !live {
+	unseen = t.Endpoint() == nil
+	if !live && !unseen {
 		t.over(info)
 	}
+	return unseen
 }
 
 // facts are what is known after an attempt has failed with err.
