@@ -46,7 +46,7 @@ func (c *Client) askZone(ctx context.Context) {
 	}
 	defer agent.Release()
 	var said throttle
-	zone := agent.FindZone(ctx, func(err error) {
+	zone := agent.FindZone(ctx, func(err error) { //nolint:contextcheck // a log line has no deadline
 		said.warn(c.logger, "onehop: the zone of this process is not known: set ONEHOP_ZONE, or let the token read the agent", "error", err)
 	})
 	if zone == "" {
