@@ -46,7 +46,9 @@ func (c *Call) hedging() (time.Duration, bool) {
 	if c.rule.Hedge <= 0 || c.Stream || !c.Idempotent() || !c.Replayable || c.noRetry() || int(c.attempts)+1 >= c.rule.Retry.MaxAttempts {
 		return 0, false
 	}
-	c.upstream.hedges.deposit(c.rule.Hedge)
+	if c.tries == 1 { // a call feeds it once, however often it is tried
+		c.upstream.hedges.deposit(c.rule.Hedge)
+	}
 	delay := time.Duration(c.rule.delay.Load())
 	return max(leastDelay, delay), delay != 0
 }

@@ -95,6 +95,23 @@ func TestHedgesAreAShareOfCalls(t *testing.T) {
 	})
 }
 
+// A service that fails is called more often than it has callers: that must not earn it hedges.
+func TestRetriesEarnNoHedges(t *testing.T) {
+	inService(t, 10, func(p *policy.Policy) { p.Hedge = 0.05 }, func(u *service) {
+		t := u.t
+		u.fill(1000)
+		const calls = 10
+		for range calls {
+			if p := get(unavailable, good); u.call(t.Context(), p).reason != "" || len(p.tries) != 2 {
+				t.Fatalf("%d tries", len(p.tries))
+			}
+		}
+		if got := u.hedges.tokens.Load(); got != calls*0.05*milli {
+			t.Errorf("%d thousandths of a hedge after %d calls", got, calls)
+		}
+	})
+}
+
 func TestNoHedgeOnAServiceThatFails(t *testing.T) {
 	inService(t, 10, func(p *policy.Policy) { p.Hedge, p.Budget = 0.05, policy.Budget{Min: 10} }, func(u *service) {
 		t := u.t
