@@ -36,7 +36,7 @@ type Decision struct {
 type Observer struct {
 	CallStart    func(context.Context, Call) context.Context
 	CallDone     func(context.Context, Call)
-	AttemptStart func(context.Context, Attempt) context.Context // the context that travels
+	AttemptStart func(context.Context, Attempt) context.Context // the context that travels; in gRPC without Endpoint while no connection is ready
 	AttemptDone  func(context.Context, Attempt)
 	Decided      func(context.Context, Decision)
 	Resolved     func(context.Context, resolver.Target, resolver.Snapshot, error) // each publish of discovery

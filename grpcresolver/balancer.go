@@ -44,6 +44,7 @@ type loadBalancer struct {
 	balancer.Balancer   // the endpointsharding child
 
 	found     atomic.Pointer[lookup]
+	ready     atomic.Pointer[picker]                  // as last published
 	addresses []string                                // of all endpoints; UpdateClientConnState is called one at a time
 	states    map[*health.Endpoint]connectivity.State // as last told; UpdateState is called one at a time
 }
@@ -68,6 +69,9 @@ func (b *loadBalancer) UpdateClientConnState(s balancer.ClientConnState) error {
 func (b *loadBalancer) Close() {
 	b.expect(nil)
 	b.Balancer.Close()
+	if found := b.found.Load(); found != nil {
+		b.publish(found, nil)
+	}
 }
 
 // expect says whose the addresses are that grpc-go is about to dial.
@@ -114,15 +118,28 @@ func (b *loadBalancer) UpdateState(s balancer.State) {
 	up := found.up
 	children := endpointsharding.ChildStatesFromPicker(s.Picker)
 	b.tell(up, children)
+	var ready *picker
 	switch {
 	case up.Context().Err() != nil:
 		s.Picker = failing{errClosed}
 	case s.ConnectivityState == connectivity.Ready:
-		s.Picker = readyPicker(up, children)
+		ready = readyPicker(up, children)
+		s.Picker = ready
 	case s.ConnectivityState == connectivity.TransientFailure && len(children) > 0:
 		s.Picker = refusedPicker(up, children)
 	}
+	b.publish(found, ready)
 	b.ClientConn.UpdateState(s)
+}
+
+// publish lets attempts be picked for before grpc-go asks; nil takes back what this balancer published.
+func (b *loadBalancer) publish(found *lookup, ready *picker) {
+	if ready != nil {
+		found.ready.Store(ready)
+	} else if before := b.ready.Load(); before != nil {
+		found.ready.CompareAndSwap(before, nil)
+	}
+	b.ready.Store(ready)
 }
 
 func endpointOf(e resolver.Endpoint) *health.Endpoint {

@@ -33,9 +33,10 @@ type link struct {
 
 // lookup is what a ClientConn's target leads to. Without up and err it is no target of ours.
 type lookup struct {
-	link *link
-	up   *engine.Upstream
-	err  error
+	link  *link
+	up    *engine.Upstream
+	err   error
+	ready atomic.Pointer[picker] // of the ClientConn that was ready last; nil: none is
 	hurried
 }
 

@@ -281,9 +281,10 @@ func (t *streamTry) Send(ctx context.Context) engine.Result {
 	if len(c.Upstream().Set().View().All) == 0 && !c.waits {
 		return engine.Result{}
 	}
-	sending, cancel := context.WithCancel(t.Begun(ctx))
+	sending, cancel := context.WithCancel(t.start(ctx, c.found))
 	t.cancel = cancel
 	s, err := c.streamer(t.carry(sending), c.desc, c.cc, c.Method, c.opts...)
+	t.forgo()
 	if err != nil {
 		cancel()
 		return t.result(ctx, err)

@@ -60,6 +60,7 @@ type try struct {
 	info      balancer.DoneInfo
 	refused   error // of the connection that a pick wanted
 	capped    bool  // the Picker refused to go on
+	ahead     bool  // the endpoint was picked before the Picker was asked
 	committed bool  // it is the caller's
 }
 
@@ -105,7 +106,7 @@ func (t *try) pick(p *picker, info balancer.PickInfo) (balancer.PickResult, erro
 		t.mu.Unlock()
 		return balancer.PickResult{}, errCapped
 	}
-	if !t.Pick(p.view()) {
+	if !t.choose(p) {
 		return balancer.PickResult{}, p.nobody()
 	}
 	result, err := p.ready[t.Endpoint()].Pick(info)
@@ -127,6 +128,7 @@ func (t *try) pick(p *picker, info balancer.PickInfo) (balancer.PickResult, erro
 
 // pickRefused is a pick where no connection can be had: it stands for a refused dial at one endpoint.
 func (t *try) pickRefused(p *picker) error {
+	t.forgo()
 	if t.ledger.waits || !t.Pick(p.view()) {
 		return p.nobody()
 	}

@@ -97,9 +97,10 @@ func (t *unaryTry) Send(ctx context.Context) engine.Result {
 		t.private = newPrivate(reply, opts)
 		reply, opts = t.private.reply, t.private.opts
 	}
-	sending, cancel := t.limit(t.Begun(ctx))
+	sending, cancel := t.limit(t.start(ctx, c.found))
 	defer cancel()
 	err := c.invoker(t.carry(sending), c.Method, c.req, reply, c.cc, opts...)
+	t.forgo()
 	r := t.result(ctx, err)
 	t.err = r.Err
 	return r

@@ -25,6 +25,9 @@ type Decision struct {
 	Applied  bool
 }
 
+// Observed says whether anybody listens to the beginning of attempts.
+func (u *Upstream) Observed() bool { return u.hooks != nil && u.hooks.AttemptStart != nil }
+
 func (u *Upstream) decided(ctx context.Context, action string, why Reason, applied bool) {
 	if h := u.hooks; h != nil && h.Decided != nil {
 		h.Decided(ctx, Decision{Target: u.target, Action: action, Reason: why, Applied: applied})
