@@ -65,10 +65,7 @@ func suffer(ctx context.Context, c *config) (*cast, trials, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	here, err := found(ctx, c, failurePaths)
-	if err != nil {
-		return nil, nil, err
-	}
+	here := found(ctx, c, failurePaths)
 	all := trials{}
 	o := &opening{addrs: f.http(), programs: here.programs, checks: true, progress: c}
 	for round := range c.rounds {

@@ -30,29 +30,26 @@ type cast struct {
 	kinds    []pathKind
 	programs map[*proxyKind]string // paths of the proxies' programs
 	versions map[string]string     // of the proxies
-	missing  map[string]string     // the kinds that cannot be had, and how to get them
+	missing  map[string]string     // the kinds that cannot be had, with the lack
 }
 
 // found looks for the proxies' programs.
-func found(ctx context.Context, c *config, kinds []pathKind) (*cast, error) {
+func found(ctx context.Context, c *config, kinds []pathKind) *cast {
 	all := &cast{programs: map[*proxyKind]string{}, versions: map[string]string{}, missing: map[string]string{}}
 	for _, k := range kinds {
 		if k.proxy == nil {
 			all.kinds = append(all.kinds, k)
 			continue
 		}
-		program, err := k.proxy.find(ctx, c)
-		if err != nil {
-			return nil, err
-		}
-		if program == "" {
-			all.missing[k.name] = k.proxy.install
+		program, lack := k.proxy.find(ctx, c)
+		if lack != "" {
+			all.missing[k.name] = lack
 			continue
 		}
 		all.programs[k.proxy], all.versions[k.proxy.name] = program, k.proxy.version(ctx, program)
 		all.kinds = append(all.kinds, k)
 	}
-	return all, nil
+	return all
 }
 
 // opening is what a path needs to be opened.

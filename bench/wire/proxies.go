@@ -6,7 +6,7 @@ import (
 )
 
 var nginx = proxyKind{
-	name: "nginx", install: "Install it: apt install nginx-light.", find: onPath("nginx"), version: saysItself,
+	name: "nginx", find: onPath("nginx"), version: saysItself,
 	args: func(dir string) []string {
 		return []string{"-p", dir, "-c", filepath.Join(dir, "nginx.conf"), "-e", "stderr"}
 	},
@@ -47,7 +47,7 @@ http {
 // haproxy's health checks ask an instance each second and, beside that, count its bad answers: what it has against a
 // failing instance whose check passes. It repeats what onehop's defaults repeat: calls that are safe to send twice.
 var haproxy = proxyKind{
-	name: "haproxy", install: "Install it: apt install haproxy.", find: onPath("haproxy"), version: saysItself,
+	name: "haproxy", find: onPath("haproxy"), version: saysItself,
 	args: func(dir string) []string { return []string{"-db", "-f", filepath.Join(dir, "haproxy.cfg")} },
 	files: map[string]string{"haproxy.cfg": `
 global
@@ -79,7 +79,7 @@ backend instances
 
 // haproxyGRPC is haproxy for gRPC: HTTP/2 with prior knowledge on both sides.
 var haproxyGRPC = proxyKind{
-	name: "haproxy", install: haproxy.install, find: haproxy.find, version: saysItself, args: haproxy.args,
+	name: "haproxy", find: haproxy.find, version: saysItself, args: haproxy.args,
 	files: map[string]string{"haproxy.cfg": `
 global
 	nbthread 2
@@ -102,7 +102,7 @@ backend instances
 
 // traefik takes its instances from a file, as the others do.
 var traefik = proxyKind{
-	name: "Traefik", install: "A run in full builds it, once.", find: findTraefik,
+	name: "Traefik", find: findTraefik,
 	version: func(context.Context, string) string { return traefikVersion },
 	args:    func(dir string) []string { return []string{"--configfile=" + filepath.Join(dir, "traefik.yaml")} },
 	files: map[string]string{

@@ -21,8 +21,7 @@ import (
 // instances in turn.
 type proxyKind struct {
 	name    string
-	install string                                                        // how to get it
-	find    func(ctx context.Context, c *config) (path string, err error) // "", nil: it is not here
+	find    func(ctx context.Context, c *config) (path, lack string) // lack: why it is not here, and how to get it
 	version func(ctx context.Context, path string) string
 	args    func(dir string) []string
 	files   map[string]string // templates over proxyConfig, by name
@@ -123,17 +122,14 @@ func (p *proxy) stop() {
 func (p *proxy) pids() []int { return withChildren(p.proc.PID()) }
 
 // onPath finds a program of a distribution, which has servers where only root looks.
-func onPath(name string) func(context.Context, *config) (string, error) {
-	return func(context.Context, *config) (string, error) {
-		if path, err := exec.LookPath(name); err == nil {
-			return path, nil
-		}
-		for _, dir := range []string{"/usr/sbin", "/usr/local/sbin"} {
+func onPath(name string) func(context.Context, *config) (path, lack string) {
+	return func(context.Context, *config) (string, string) {
+		for _, dir := range []string{"", "/usr/sbin", "/usr/local/sbin"} {
 			if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
-				return path, nil
+				return path, ""
 			}
 		}
-		return "", nil
+		return "", "It is not installed: apt install " + name + "."
 	}
 }
 

@@ -75,10 +75,7 @@ func compare(ctx context.Context, c *config, kinds []pathKind, addrs func(fleet)
 	if err != nil {
 		return nil, err
 	}
-	here, err := found(ctx, c, kinds)
-	if err != nil {
-		return nil, err
-	}
+	here := found(ctx, c, kinds)
 	r := &comparison{cast: here, base: kinds[0].name, regimes: regimes(c), cells: map[cellKey][]*cell{}}
 	var paths []*path
 	defer func() {
