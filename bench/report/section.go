@@ -19,8 +19,9 @@ type Section struct {
 
 // Options say how thoroughly to measure.
 type Options struct {
-	Short bool                             // so little work that only rot is noticed; its figures mean nothing
-	Logf  func(format string, args ...any) // progress; nil is silent
+	Short  bool                             // so little work that only rot is noticed; its figures mean nothing
+	Rounds int                              // of a section that measures in rounds; 0: as many as it needs. Fewer mean less
+	Logf   func(format string, args ...any) // progress; nil is silent
 }
 
 // Log tells progress.

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"cmp"
 	"time"
 
 	"github.com/onehop-go/onehop/bench/report"
@@ -14,11 +15,12 @@ type config struct {
 	rounds int
 }
 
+// newConfig takes the number of rounds that a section needs.
 func newConfig(o report.Options, rounds int) *config {
 	if o.Short {
 		rounds = 1
 	}
-	return &config{Options: o, rounds: rounds}
+	return &config{Options: o, rounds: cmp.Or(o.Rounds, rounds)}
 }
 
 // scaled is a time of the report, or the tenth of it.
