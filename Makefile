@@ -56,7 +56,7 @@ mutate:
 
 # Alters the comparisons and sums in the rules of health, balancing, brake and budget, one after the other: the tests of
 # the package must notice four of five. About half an hour on two cores.
-GREMLINS := GOFLAGS=-vet=off go tool -modfile=tools/gremlins/go.mod gremlins unleash --workers 2 --timeout-coefficient 6 --threshold-efficacy 80
+GREMLINS := GOFLAGS=-vet=off go tool -modfile=tools/gremlins/go.mod gremlins unleash --workers 2 --timeout-coefficient 30 --threshold-efficacy 80
 gremlins:
 	$(GREMLINS) ./internal/health
 	$(GREMLINS) ./internal/overload
