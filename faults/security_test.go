@@ -3,6 +3,7 @@ package faults
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -12,8 +13,12 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
 	"github.com/onehop-go/onehop"
 	"github.com/onehop-go/onehop/consul"
+	"github.com/onehop-go/onehop/grpcresolver"
 	"github.com/onehop-go/onehop/httpclient"
 	"github.com/onehop-go/onehop/policy"
 	"github.com/onehop-go/onehop/resolver"
@@ -74,15 +79,35 @@ func (w *witness) String() string {
 
 func (w *witness) option() onehop.Option {
 	return onehop.WithObserver(onehop.Observer{
-		CallDone: func(_ context.Context, c onehop.Call) { w.say(c.Err, c.Method, c.Route) },
-		AttemptDone: func(_ context.Context, a onehop.Attempt) {
-			w.say(a.Err)
-		},
-		Resolved: func(_ context.Context, t resolver.Target, _ resolver.Snapshot, err error) { w.say(t, err) },
+		CallDone:    func(_ context.Context, c onehop.Call) { w.say(c, c.Err) },
+		AttemptDone: func(_ context.Context, a onehop.Attempt) { w.say(a, a.Err) },
+		Decided:     func(_ context.Context, d onehop.Decision) { w.say(d) },
+		Resolved:    func(_ context.Context, t resolver.Target, s resolver.Snapshot, err error) { w.say(t, s, err) },
 		Configured: func(_ context.Context, service string, r policy.Revision, err error) {
-			w.say(service, r.Origin, r.Warnings, err)
+			w.say(service, r, err)
+			for _, warning := range r.Warnings {
+				w.say(warning)
+			}
 		},
 	})
+}
+
+// echo is an agent, or what stands before it, that repeats a request in its error, as pages for debugging do.
+func echo(code int) func(http.ResponseWriter, *http.Request, int) {
+	return func(w http.ResponseWriter, r *http.Request, _ int) {
+		w.WriteHeader(code)
+		_, _ = fmt.Fprintf(w, "%s%v", strings.Repeat("x", 20), r.Header)
+	}
+}
+
+// garble repeats the token in an answer that is no HTTP.
+func garble(w http.ResponseWriter, r *http.Request, _ int) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(err)
+	}
+	_, _ = fmt.Fprintf(conn, "\x1b[2J%s\r\n\r\n", r.Header.Get("X-Consul-Token"))
+	_ = conn.Close()
 }
 
 // A token and a value of KV go through every failure there is, and are seen nowhere.
@@ -90,17 +115,26 @@ func TestCanaryIsNeverSeen(t *testing.T) {
 	t.Parallel()
 	const token, value = "c4nary0f-70ke-4nnn-8nnn-c4naryc4nary", "canary-of-kv"
 	var w witness
-	document := "timeout: 1s # " + value + "\nnote_" + "x: " + value + "\nretry: {max_attempts: 99}\n"
-	kv := func(rw http.ResponseWriter, r *http.Request, n int) {
-		rw.Header().Set("X-Consul-Index", "7")
-		if key, ok := strings.CutPrefix(r.URL.Path, "/v1/kv/"); ok {
-			_, _ = fmt.Fprintf(rw, `[{"Key":%q,"Value":%q,"ModifyIndex":7}]`, key, base64Of(document))
-			return
+	document := "timeout: 1s # " + value + "\nnote_x: " + value + "\nretry: {max_attempts: 99, backoff: {initial: " + value + "}}\n"
+	applied := "timeout: 1s\nnote_x: " + value + "\n" + value + ": 1\nretry: {when: [" + value + "]}\n"
+	kv := func(document string) func(http.ResponseWriter, *http.Request, int) {
+		return func(rw http.ResponseWriter, r *http.Request, n int) {
+			rw.Header().Set("X-Consul-Index", "7")
+			if key, ok := strings.CutPrefix(r.URL.Path, "/v1/kv/"); ok {
+				_, _ = fmt.Fprintf(rw, `[{"Key":%q,"Value":%q,"ModifyIndex":7}]`, key, base64Of(document))
+				return
+			}
+			list("7", health("pay", []string{"127.0.0.1:1"}))(rw, r, n)
 		}
-		list("7", health("pay", []string{"127.0.0.1:1"}))(rw, r, n)
 	}
 	scripts := map[string]func(http.ResponseWriter, *http.Request, int){
-		"broken": broken, "403": status(http.StatusForbidden), "500": status(http.StatusInternalServerError), "document": kv,
+		"broken": broken, "403": status(http.StatusForbidden), "500": status(http.StatusInternalServerError),
+		"document": kv(document), "document in force": kv(applied), "no document": kv(value), "garbled": garble,
+		"echoed 403": echo(http.StatusForbidden), "echoed 500": echo(http.StatusInternalServerError), "echoed 400": echo(http.StatusBadRequest),
+		"echoed index": func(rw http.ResponseWriter, r *http.Request, _ int) {
+			rw.Header().Set("X-Consul-Index", r.Header.Get("X-Consul-Token"))
+			_, _ = rw.Write([]byte("[]"))
+		},
 		"cut": func(rw http.ResponseWriter, _ *http.Request, _ int) { _, _ = rw.Write([]byte(`[{"Value":"` + value)) },
 		"moved": func(rw http.ResponseWriter, r *http.Request, _ int) {
 			http.Redirect(rw, r, "http://127.0.0.1:1/", http.StatusFound)
@@ -124,8 +158,18 @@ func TestCanaryIsNeverSeen(t *testing.T) {
 	w.say(err)
 	_, err = resolver.ParseTarget("consul://user:" + token + "@host/pay?token=" + token + "&nonsense=1")
 	w.say(err)
+	hop := newHop(t, onehop.WithConsul(consul.Agent{Token: token}), onehop.WithLogger(slog.New(slog.NewTextHandler(&w, nil))),
+		onehop.WithResolver(resolver.Static{}), onehop.WithPolicies(policy.Static{}))
+	for _, target := range []string{"consul://" + token + "@elsewhere:8500/pay", "consul:///a/b?token=" + token, "consul://u:" + token + "@h/pay?nonsense=1"} {
+		conn, err := grpcresolver.NewClient(hop, target, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err == nil {
+			_ = conn.Close()
+			t.Errorf("%s is taken for the client's own agent", target)
+		}
+		w.say(err)
+	}
 	said := w.String()
-	for _, canary := range []string{token, value, base64Of(document)} {
+	for _, canary := range []string{token, value, base64Of(document), base64Of(applied)} {
 		if i := strings.Index(said, canary); i >= 0 {
 			t.Errorf("the canary %s is seen: ...%s...", canary, said[max(0, i-200):min(len(said), i+100)])
 		}
