@@ -177,6 +177,16 @@ func who(t *testing.T, client pb.TestServiceClient, id string) string {
 	return r.GetServerId()
 }
 
+// until calls until that server answers.
+func until(t *testing.T, client pb.TestServiceClient, name string) {
+	t.Helper()
+	for i := 0; ; i++ {
+		if who(t, client, fmt.Sprint("until ", name, i)) == name {
+			return
+		}
+	}
+}
+
 // An endpoint is refused once all its addresses were, and the attempt names it by its first.
 func TestEndpointWithoutAnAddressThatAnswers(t *testing.T) {
 	n := lay(t)
@@ -210,15 +220,13 @@ func TestAddressesChange(t *testing.T) {
 	heavy.Weight, heavy.Tags = 3, []string{"v2"}
 	script.put(heavy)
 	script.put(heavy, at(two)) // what is told of it comes after what would have been told of the weight
-	for i := 0; who(t, client, fmt.Sprint("until b ", i)) != "b"; i++ {
-	}
+	until(t, client, "b")
 	if got := n.dials(); !slices.Equal(got, []string{one, two}) {
 		t.Errorf("a weight made grpc-go dial again: %q", got)
 	}
 	script.put(at("10.0.0.9:80")) // nobody is there
 	script.put(at("10.0.0.9:80", three))
-	for i := 0; who(t, client, fmt.Sprint("until c ", i)) != "c"; i++ {
-	}
+	until(t, client, "c")
 }
 
 // Over real connections, with our own dialer: the first address is dead and the second serves, unary and streams.

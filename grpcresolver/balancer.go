@@ -105,7 +105,7 @@ func (b *loadBalancer) NewSubConn(addrs []resolver.Address, opts balancer.NewSub
 			listen(s)
 		}
 	}
-	return b.ClientConn.NewSubConn(addrs, opts)
+	return b.ClientConn.NewSubConn(addrs, opts) //nolint:staticcheck // what it asks for is done: pick_first gives each SubConn one address
 }
 
 // UpdateState takes the joint state of the children. endpointsharding calls it under its lock, one at a time.

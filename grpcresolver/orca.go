@@ -29,6 +29,7 @@ func loadOf(trailer metadata.MD) (l health.Load, ok bool) {
 		return l, false
 	}
 	var cpu, application float64
+	doubles := map[protowire.Number]*float64{orcaCPU: &cpu, orcaRate: &l.Rate, orcaErrors: &l.Errors, orcaApplication: &application}
 	for b := []byte(values[0]); len(b) > 0; {
 		number, kind, n := protowire.ConsumeTag(b)
 		if n < 0 {
@@ -38,18 +39,9 @@ func loadOf(trailer metadata.MD) (l health.Load, ok bool) {
 		if n = protowire.ConsumeFieldValue(number, kind, b); n < 0 {
 			return l, false
 		}
-		if kind == protowire.Fixed64Type {
+		if field := doubles[number]; field != nil && kind == protowire.Fixed64Type {
 			bits, _ := protowire.ConsumeFixed64(b)
-			switch v := math.Float64frombits(bits); number {
-			case orcaCPU:
-				cpu = v
-			case orcaRate:
-				l.Rate = v
-			case orcaErrors:
-				l.Errors = v
-			case orcaApplication:
-				application = v
-			}
+			*field = math.Float64frombits(bits)
 		}
 		b = b[n:]
 	}

@@ -88,10 +88,12 @@ func (b *busy) UnaryCall(ctx context.Context, in *pb.SimpleRequest) (*pb.SimpleR
 func TestServersLoadFeedsTheirWeights(t *testing.T) {
 	for mode, opts := range map[string]func(t *testing.T, n *network) pb.TestServiceClient{
 		"loop": func(t *testing.T, n *network) pb.TestServiceClient {
+			t.Helper()
 			client, _ := clientOver(t, n, at("10.0.0.1:80"), at("10.0.0.2:80"))
 			return client
 		},
 		"scheme only": func(t *testing.T, n *network) pb.TestServiceClient {
+			t.Helper()
 			hop, _ := hopTo(t, inTurns(), "10.0.0.1:80", "10.0.0.2:80")
 			conn, err := grpc.NewClient("consul:///inventory", grpc.WithResolvers(NewBuilder(hop)),
 				grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithContextDialer(n.dial))

@@ -71,7 +71,7 @@ func TestDNSHostWithTwoFamilies(t *testing.T) {
 // A change of the alternates is a change of the endpoint, and they survive the disk.
 func TestAlternatesAreKept(t *testing.T) {
 	one, two := Endpoint{Addr: "10.0.0.1:80"}, Endpoint{Addr: "10.0.0.1:80", Alternates: []string{"[fd00::1]:80"}}
-	if one.Equal(two) || !two.Equal(two) {
+	if one.Equal(two) || !two.Equal(Endpoint{Addr: "10.0.0.1:80", Alternates: []string{"[fd00::1]:80"}}) {
 		t.Error("Equal does not see the alternates")
 	}
 	f := newCacheFile(t.TempDir(), Target{Service: "pay"}, Static{})

@@ -219,7 +219,7 @@ func (f *cacheFile) decode(text []byte) (Snapshot, error) {
 // check refuses what the source would not have published.
 func (f *cacheFile) check(endpoints []Endpoint) error {
 	for i := range endpoints {
-		if err := endpoints[i].check(); err != nil {
+		if err := checkEndpoint(&endpoints[i]); err != nil {
 			return err
 		}
 	}

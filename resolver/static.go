@@ -26,7 +26,7 @@ func (s Static) Watch(_ context.Context, t Target, publish func(Snapshot, error)
 	for _, entry := range addrs {
 		list := strings.Split(entry, ",")
 		e := Endpoint{Addr: list[0], Alternates: list[1:len(list):len(list)], Status: Passing}
-		if err := e.check(); err != nil {
+		if err := checkEndpoint(&e); err != nil {
 			publish(Snapshot{}, fmt.Errorf("static address of %s: %w", t.Service, err))
 			return
 		}
@@ -35,8 +35,8 @@ func (s Static) Watch(_ context.Context, t Target, publish func(Snapshot, error)
 	publish(Snapshot{Endpoints: endpoints, Origin: "static"}, nil)
 }
 
-// check refuses an endpoint that cannot be called.
-func (e *Endpoint) check() error {
+// checkEndpoint refuses one that cannot be called.
+func checkEndpoint(e *Endpoint) error {
 	switch e.Status {
 	case "", Passing, Warning, Critical, Maintenance:
 	default:
