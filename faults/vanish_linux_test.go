@@ -135,6 +135,7 @@ func init() {
 		var p http.Protocols
 		p.SetHTTP1(true)
 		p.SetUnencryptedHTTP2(true)
+		go serveEcho(addr)
 		s := &http.Server{Addr: addr, Protocols: &p, ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set(consultest.InstanceHeader, addr)
 		})}
@@ -188,14 +189,12 @@ func run(t *testing.T, command string) {
 	}
 }
 
-// A host whose cable is cut: its connections stand, and nobody says that they are dead.
-func TestRow35HostVanishes(t *testing.T) { //nolint:tparallel // one cable is cut after the other
-	t.Parallel()
-	row(t, 35)
-	if !inNamespace(t) {
-		return
-	}
-	const gone = "10.99.0.2:80"
+// gone is where the server is that will vanish: HTTP on this port, gRPC on the next.
+const gone = "10.99.0.2:80"
+
+// overThere starts the server in a network behind a cable, and returns what runs a command there.
+func overThere(t *testing.T) (there string) {
+	t.Helper()
 	self, _ := os.Executable()
 	cmd := exec.CommandContext(t.Context(), self)
 	cmd.Env = append(os.Environ(), envVanish+"="+gone)
@@ -209,7 +208,7 @@ func TestRow35HostVanishes(t *testing.T) { //nolint:tparallel // one cable is cu
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	pid := cmd.Process.Pid
-	there := fmt.Sprintf("nsenter -t %d -n ", pid)
+	there = fmt.Sprintf("nsenter -t %d -n ", pid)
 	run(t, "ip link set lo up")
 	run(t, "ip link add v0 type veth peer name v1 address 02:00:00:00:00:02")
 	run(t, fmt.Sprintf("ip link set v1 netns %d", pid))
@@ -226,12 +225,34 @@ func TestRow35HostVanishes(t *testing.T) { //nolint:tparallel // one cable is cu
 		}
 		return c.Close() == nil
 	})
+	return there
+}
+
+// cut pulls the cable, and mend puts it back.
+func cut(t *testing.T, there string) {
+	t.Helper()
+	run(t, there+"ip addr del 10.99.0.2/24 dev v1")
+}
+
+func mend(t *testing.T, there string) {
+	t.Helper()
+	run(t, there+"ip addr add 10.99.0.2/24 dev v1")
+}
+
+// A host whose cable is cut: its connections stand, and nobody says that they are dead.
+func TestRow35HostVanishes(t *testing.T) { //nolint:tparallel // one cable is cut after the other
+	t.Parallel()
+	row(t, 35)
+	if !inNamespace(t) {
+		return
+	}
+	there := overThere(t)
 	for _, h2 := range []bool{false, true} {
-		t.Run(fmt.Sprint("HTTP/2 ", h2), func(t *testing.T) { vanish(t, gone, h2, there) })
+		t.Run(fmt.Sprint("HTTP/2 ", h2), func(t *testing.T) { vanish(t, h2, there) })
 	}
 }
 
-func vanish(t *testing.T, gone string, h2 bool, there string) {
+func vanish(t *testing.T, h2 bool, there string) {
 	t.Helper()
 	base := &http.Transport{}
 	if h2 {
@@ -244,14 +265,14 @@ func vanish(t *testing.T, gone string, h2 bool, there string) {
 	web := webOf(t, static(t, policy.Default(), []string{s.addr, gone}, e.option()), httpclient.WithTransport(base))
 	tr := driveBy(t, 20, func(ctx context.Context) outcome { return call(ctx, web, http.MethodGet, "http://pay/") })
 	tr.until("both are called", func(all []outcome) bool { return len(all) > 20 && all[len(all)-1].instance == gone })
-	run(t, there+"ip addr del 10.99.0.2/24 dev v1")
+	cut(t, there)
 	start := time.Now()
 	tr.until("a call that was caught is over", func([]outcome) bool { return caught(&e, gone) > 0 })
 	over := time.Since(start)
 	tr.more(20)
 	all := tr.stop()
 	slowest := all.quantile(1)
-	run(t, there+"ip addr add 10.99.0.2/24 dev v1")
+	mend(t, there)
 	for _, o := range all { // over HTTP/2 all calls in flight share the one connection, and fail at one moment
 		if !o.ok() && onehop.ReasonOf(o.err) != onehop.ReasonBudget {
 			t.Errorf("%s: %v", o.id, o.err)
