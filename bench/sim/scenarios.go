@@ -16,7 +16,7 @@ func Steady(servers, clients int, rate float64, d time.Duration) Scenario {
 
 // Weighted is a service whose servers have these weights, and whose calls are each for a key.
 func Weighted(clients int, weights ...int) Scenario {
-	s := Steady(len(weights), clients, 1000, 3*time.Minute)
+	s := Steady(len(weights), clients, 1000, time.Minute)
 	s.Name, s.Warm, s.Keys = fmt.Sprint("weights ", weights), 0, 1<<30
 	s.Setup = func(w *World) {
 		for i, weight := range weights {

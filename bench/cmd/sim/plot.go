@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"image/color"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,7 +9,6 @@ import (
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/vg"
 
 	"github.com/onehop-go/onehop/bench/sim"
 )
@@ -24,20 +22,28 @@ type picture struct {
 
 func okShare(s sim.Span) float64   { return 100 * s.Share() }
 func firstLoad(s sim.Span) float64 { return 100 * s.Load(0) }
+func p99(s sim.Span) float64       { return millis(s.P99) }
 
 var pictures = []picture{
 	{
-		file: "one-slow", scenario: "1 of 10 slow", title: "1 of 10 slow (+100 ms on 30 % of its requests)", axis: "ms",
-		percentiles: true,
+		file: "one-slow", scenario: "1 of 10 slow", title: "1 of 10 slow (100 ms more on 30 % of its requests)",
+		axis: "time of a call, ms", percentiles: true,
 	},
-	{file: "fails-fast", scenario: "1 of 10 fails fast by 500", title: "1 of 10 fails fast by 500 from second 0", axis: "% of the traffic", value: firstLoad},
+	{file: "ramp", scenario: "1 of 10 ever slower", title: "1 of 10 grows slower, from 20 to 500 ms in 30 s", axis: "p99, ms", value: p99},
+	{file: "slow-host", scenario: "a neighbour", title: "one host of ten loses 70 % of its speed; requests share the cores", axis: "p99, ms", value: p99},
+	{file: "fails-fast", scenario: "1 of 10 fails fast by 500", title: "1 of 10 fails fast by 500", axis: "% of the traffic at it", value: firstLoad},
 	{file: "killed", scenario: "8 of 10 killed", title: "8 of 10 killed at second 0, 200 clients", axis: "% ok", value: okShare},
-	{file: "overload", scenario: "overload", title: "capacity falls to 40 % for 10 s at load 0.9", axis: "% ok", value: okShare},
+	{file: "overload", scenario: "overload, trigger", title: "capacity falls to 40 % for 10 s at nine tenths of the load; a queue", axis: "% ok", value: okShare},
+	{file: "overload-sharing", scenario: "overload of servers", title: "the same; requests share the workers", axis: "% ok", value: okShare},
 	{file: "deploy", scenario: "rolling deploy", title: "ten servers replaced, killed before they leave the list", axis: "% ok", value: okShare},
+	{file: "cold", scenario: "a cold server", title: "a server joins ten busy ones, ten times as slow for 5 s", axis: "p99, ms", value: p99},
 }
 
-// draw writes the pictures whose scenario was run, as PNG and SVG, and returns the Markdown that shows them.
-func draw(dir string, all []outcome) (string, error) {
+// drawn is the Markdown that shows a picture.
+func drawn(title, file string) string { return fmt.Sprintf("\n![%s](img/%s.png)\n", title, file) }
+
+// drawPictures writes the pictures of the scenarios, as PNG and SVG, and returns the Markdown that shows them.
+func drawPictures(dir string, all []outcome) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // documents
 		return "", err
 	}
@@ -50,54 +56,29 @@ func draw(dir string, all []outcome) (string, error) {
 			if err := pic.draw(dir, &all[i]); err != nil {
 				return "", err
 			}
-			fmt.Fprintf(&b, "\n![%s](img/%s.png)\n", pic.title, pic.file)
+			b.WriteString(drawn(pic.title, pic.file))
 		}
 	}
 	return b.String(), nil
 }
 
 func (pic *picture) draw(dir string, o *outcome) error {
-	p := plot.New()
-	p.Title.Text, p.Y.Label.Text, p.X.Label.Text = pic.title, pic.axis, "s"
-	p.Legend.Top = true
-	p.Add(plotter.NewGrid())
-	p.X.Tick.Marker, p.Y.Tick.Marker = whole{}, whole{}
+	p := newPlot(pic.axis, "seconds")
 	if pic.percentiles {
-		p.X.Label.Text = "percentile"
+		p.X.Label.Text = "percentile of the calls"
 		p.X.Tick.Marker = plot.ConstantTicks(percentileTicks())
-		p.Legend.Left = true
 	}
+	names, lines := make([]string, len(o.reports)), make([]*plotter.Line, len(o.reports))
 	for i, r := range o.reports {
-		line, err := plotter.NewLine(pic.points(r))
-		if err != nil {
+		var err error
+		if lines[i], err = line(i, pic.points(r)); err != nil {
 			return err
 		}
-		line.Color, line.Width = colors[i], vg.Points(1.2)
-		if i == 0 {
-			line.Width = vg.Points(2.5)
-		}
-		p.Add(line)
-		p.Legend.Add(rivals[i].name, line)
+		names[i] = rivals[i].name
 	}
-	for _, kind := range []string{"png", "svg"} {
-		if err := p.Save(18*vg.Centimeter, 10*vg.Centimeter, filepath.Join(dir, pic.file+"."+kind)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// whole labels the usual ticks by whole numbers.
-type whole struct{}
-
-func (whole) Ticks(low, high float64) []plot.Tick {
-	ticks := plot.DefaultTicks{}.Ticks(low, high)
-	for i := range ticks {
-		if ticks[i].Label != "" {
-			ticks[i].Label = fmt.Sprintf("%.4g", ticks[i].Value)
-		}
-	}
-	return ticks
+	addLines(p, lines)
+	alike([]*plot.Plot{p})
+	return save(filepath.Join(dir, pic.file), pic.title, names, lines, [][]*plot.Plot{{p}})
 }
 
 // shares are the percentiles on the axis, at equal distances.
@@ -115,7 +96,7 @@ func (pic *picture) points(r *sim.Report) plotter.XYs {
 	var xy plotter.XYs
 	if pic.percentiles {
 		for i, p := range shares {
-			xy = append(xy, plotter.XY{X: float64(i), Y: float64(r.Percentile(p)) / float64(time.Millisecond)})
+			xy = append(xy, plotter.XY{X: float64(i), Y: millis(r.Percentile(p))})
 		}
 		return xy
 	}
@@ -125,9 +106,78 @@ func (pic *picture) points(r *sim.Report) plotter.XYs {
 	return xy
 }
 
-// colors of the rivals, to be told apart by the colour-blind as well (Okabe and Ito).
-var colors = []color.Color{
-	color.RGBA{0x00, 0x72, 0xb2, 0xff}, color.RGBA{0x56, 0xb4, 0xe9, 0xff}, color.RGBA{0xe6, 0x9f, 0x00, 0xff},
-	color.RGBA{0x99, 0x99, 0x99, 0xff}, color.RGBA{0xcc, 0x79, 0xa7, 0xff}, color.RGBA{0x00, 0x9e, 0x73, 0xff},
-	color.RGBA{0xd5, 0x5e, 0x00, 0xff},
+// draw writes the sweep's picture, its panels side by side.
+func (s *sweep) draw(dir string) error {
+	row := make([]*plot.Plot, len(s.panels))
+	var lines []*plotter.Line // of the last panel: they look alike in all
+	for i := range s.panels {
+		row[i] = newPlot("", s.panels[i].what)
+		if i == 0 {
+			row[i].Y.Label.Text = s.axis
+		}
+		var err error
+		if lines, err = s.panels[i].addTo(row[i]); err != nil {
+			return err
+		}
+	}
+	alike(row)
+	names := make([]string, len(s.algorithms))
+	for i, r := range s.algorithms {
+		names[i] = r.name
+	}
+	return save(filepath.Join(dir, s.file), s.title, names, lines, [][]*plot.Plot{row})
 }
+
+func (p *panel) addTo(to *plot.Plot) ([]*plotter.Line, error) {
+	if !p.linear {
+		to.X.Scale, to.X.Tick.Marker = plot.LogScale{}, powers{}
+	}
+	lines := make([]*plotter.Line, len(p.values))
+	for i, values := range p.values {
+		xy := make(plotter.XYs, len(values))
+		for j, v := range values {
+			xy[j] = plotter.XY{X: p.points[j], Y: v}
+		}
+		var err error
+		if lines[i], err = line(i, xy); err != nil {
+			return nil, err
+		}
+	}
+	addLines(to, lines)
+	return lines, nil
+}
+
+// alike gives the panels of a row one range of values, from nought on where the least is not near the most.
+func alike(row []*plot.Plot) {
+	low, high := row[0].Y.Min, row[0].Y.Max
+	for _, p := range row {
+		low, high = min(low, p.Y.Min), max(high, p.Y.Max)
+	}
+	if low < high/2 {
+		low = 0
+	}
+	for _, p := range row {
+		p.Y.Min, p.Y.Max = low, high
+	}
+}
+
+// powers labels the powers of ten.
+type powers struct{}
+
+func (powers) Ticks(low, high float64) []plot.Tick {
+	ticks := plot.LogTicks{}.Ticks(low, high)
+	for i := range ticks {
+		if ticks[i].Label != "" {
+			ticks[i].Label = fmt.Sprintf("%.5g", ticks[i].Value)
+		}
+	}
+	return ticks
+}
+
+func addLines(p *plot.Plot, lines []*plotter.Line) {
+	for i := len(lines) - 1; i >= 0; i-- { // the first on top
+		p.Add(lines[i])
+	}
+}
+
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -6,13 +6,15 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/onehop-go/onehop/bench/sim"
 )
 
 // table is the outcome in Markdown.
 func (o *outcome) table() string {
 	var b strings.Builder
 	s := &o.scenario
-	fmt.Fprintf(&b, "\n**%s** (%d servers, %d clients, %v calls a second, %v)\n\n", s.Name, s.Servers, s.Clients, s.Rate, s.Duration)
+	fmt.Fprintf(&b, "\n**%s** (%d servers%s, %d clients, %v calls a second, %v)\n\n", s.Name, s.Servers, capacity(s), s.Clients, s.Rate, s.Duration)
 	b.WriteString("| algorithm | ok | p50 ms | p99 ms | p99.9 ms | requests a call | busiest server | goodput a second |" + o.again(-1) + "\n")
 	b.WriteString("|---|---|---|---|---|---|---|---|" + strings.Repeat("---|", strings.Count(o.again(-1), "|")) + "\n")
 	for i, r := range o.reports {
@@ -25,6 +27,17 @@ func (o *outcome) table() string {
 			ms(all.P50), ms(all.P99), ms(all.P999), all.Amplification(), most, float64(all.OK)/s.Duration.Seconds(), o.again(i))
 	}
 	return b.String()
+}
+
+// capacity says how the servers serve.
+func capacity(s *sim.Scenario) string {
+	switch {
+	case s.Workers == 0:
+		return ""
+	case s.Sharing:
+		return fmt.Sprintf(" of %d cores shared", s.Workers)
+	}
+	return fmt.Sprintf(" of %d workers and a queue", s.Workers)
 }
 
 // again is the cell that says when 95 % are ok again for good, where the trouble has an end; of rival -1 its heading.
@@ -42,7 +55,7 @@ func (o *outcome) again(i int) string {
 	return " never |"
 }
 
-func ms(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d)/float64(time.Millisecond)) }
+func ms(d time.Duration) string { return fmt.Sprintf("%.1f", millis(d)) }
 
 // The figures stand in the document between these.
 const (
@@ -51,7 +64,7 @@ const (
 )
 
 // write puts the tables and the pictures into the documents.
-func write(docs string, all []outcome) error {
+func write(docs string, all []outcome, sweeps []*sweep) error {
 	path := filepath.Join(docs, "engine.md")
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -62,16 +75,31 @@ func write(docs string, all []outcome) error {
 	if !ok || !ok2 {
 		return fmt.Errorf("%s: the marks are missing", path)
 	}
-	var b strings.Builder
-	b.WriteString(before + opening + "\n")
-	pictures, err := draw(filepath.Join(docs, "img"), all)
+	figures, err := figures(filepath.Join(docs, "img"), all, sweeps)
 	if err != nil {
 		return err
 	}
-	b.WriteString(pictures)
+	return os.WriteFile(path, []byte(before+opening+"\n"+figures+"\n"+closing+after), 0o644) //nolint:gosec // a document
+}
+
+// figures draws the pictures into img and returns the Markdown of all.
+func figures(img string, all []outcome, sweeps []*sweep) (string, error) {
+	var b strings.Builder
+	pictures, err := drawPictures(img, all)
+	if err != nil {
+		return "", err
+	}
+	b.WriteString("\n### What a caller sees while it happens\n" + pictures)
+	b.WriteString("\n### Any size, and two speeds\n")
+	for _, s := range sweeps {
+		if err := s.draw(img); err != nil {
+			return "", err
+		}
+		b.WriteString(drawn(s.title, s.file) + s.text())
+	}
+	b.WriteString("\n### Every scenario\n")
 	for i := range all {
 		b.WriteString(all[i].table())
 	}
-	b.WriteString("\n" + closing + after)
-	return os.WriteFile(path, []byte(b.String()), 0o644) //nolint:gosec // a document
+	return b.String(), nil
 }
