@@ -1,4 +1,4 @@
-// Package bench measures what the engine costs: a pick in units of grpc-go's least_request picker in the same run, a
-// snapshot with one change, an endpoint nobody calls. `go test -bench . -run ^$` prints the figures; package sim beside
-// it measures how well the engine decides.
+// Package bench holds what is measured by go test itself: the engine's histogram beside HdrHistogram's. Beside it lie what
+// a call costs (peers), how costs grow (scale), what an importer pays (weight), calls end to end (wire), how well the
+// engine decides (sim), and the page made of it all (report, cmd/report).
 package bench

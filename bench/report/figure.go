@@ -33,11 +33,14 @@ func MedianOf(rounds []float64) Figure {
 	return f
 }
 
-// Ratio is the median of a's rounds by b's of the same number: what disturbed a round disturbed both.
+// Ratio is the median of a's rounds by b's of the same number: what disturbed a round disturbed both. A round in which b is 0
+// says nothing and is left out.
 func Ratio(a, b []float64) Figure {
-	ratios := make([]float64, min(len(a), len(b)))
-	for i := range ratios {
-		ratios[i] = a[i] / b[i]
+	var ratios []float64
+	for i := range min(len(a), len(b)) {
+		if b[i] != 0 {
+			ratios = append(ratios, a[i]/b[i])
+		}
 	}
 	return MedianOf(ratios)
 }

@@ -124,6 +124,8 @@ func TestFigures(t *testing.T) {
 		{MedianOf([]float64{10, 11, 12, 13, 14, 15, 16, 17, 18}), "14 ± 21%"},
 		{MedianOf(nil), "0"},
 		{Ratio([]float64{2, 4, 60}, []float64{1, 2, 30}), "2"},
+		{Ratio([]float64{2, 4}, []float64{0, 2}), "2"},
+		{Ratio([]float64{2}, []float64{0}), "0"},
 	} {
 		if got := row.figure.String(); got != row.want {
 			t.Errorf("%+v reads %q, want %q", row.figure, got, row.want)

@@ -1,4 +1,4 @@
-package bench
+package scale
 
 import (
 	"context"
@@ -14,41 +14,15 @@ import (
 	"github.com/onehop-go/onehop/resolver"
 )
 
-func members(n int) []resolver.Endpoint {
-	list := make([]resolver.Endpoint, n)
-	for i := range list {
-		list[i] = resolver.Endpoint{Addr: fmt.Sprintf("10.%d.%d.%d:8080", i>>16, i>>8&255, i&255), ID: fmt.Sprintf("node-%d/service-%d", i, i)}
+// theirs is grpc-go's picker over n endpoints.
+func theirs(b *testing.B, n int) balancer.Picker {
+	b.Helper()
+	p, end, err := leastRequest(n)
+	if err != nil {
+		b.Fatal(err)
 	}
-	return list
-}
-
-// newSet is a set of n endpoints that have all answered, so that each read of a latency has something to decay.
-func newSet(n int) *health.Set {
-	s := emptySet(policy.P2CEWMA)
-	s.Update(health.Now(), health.Tier{Members: members(n)})
-	for i, e := range s.View().All {
-		start := health.Now()
-		s.Report(e, health.Report{Outcome: health.OK, Start: start, Now: start + time.Duration(10+i%20)*time.Millisecond})
-	}
-	return s
-}
-
-func emptySet(a policy.Algorithm) *health.Set {
-	p := policy.Default()
-	p.LoadBalancing.Algorithm = a
-	return health.NewSet(health.Env{}, health.Settings{CircuitBreaker: p.CircuitBreaker, LoadBalancing: p.LoadBalancing, Apply: true})
-}
-
-// pick is a pick and its end, as the attempt loop makes them. The loop has read the clock: it is when the attempt began.
-func pick(s *health.Set, now time.Duration) {
-	e, _ := s.Pick(now, s.View(), health.Want{})
-	e.Begin(false)
-	e.End(false)
-}
-
-func pickLeastRequest(p balancer.Picker, ctx context.Context) { //nolint:revive // the picker is the subject
-	r, _ := p.Pick(balancer.PickInfo{Ctx: ctx})
-	r.Done(balancer.DoneInfo{})
+	b.Cleanup(end)
+	return p
 }
 
 func BenchmarkPick(b *testing.B) {
@@ -61,8 +35,8 @@ func BenchmarkPick(b *testing.B) {
 			}
 		})
 	}
-	for _, n := range []int{10, 1000} {
-		p := leastRequest(b, n)
+	for _, n := range []int{10, 1000, 100_000} {
+		p := theirs(b, n)
 		b.Run(fmt.Sprintf("grpc_least_request/%d", n), func(b *testing.B) {
 			b.ReportAllocs()
 			ctx := context.Background()
@@ -73,13 +47,13 @@ func BenchmarkPick(b *testing.B) {
 	}
 }
 
-// BenchmarkPickInUnits runs both in turns and prints a pick's price in units of grpc-go's least_request picker: over as
-// many endpoints, at 100,000 of its picker over 1,000. Of each the
-// fastest turn counts: a busy machine makes the others. units/clock includes a reading of the clock for each pick.
+// BenchmarkPickInUnits runs both in turns and prints a pick's price in units of grpc-go's least_request picker over as many
+// endpoints. Of each the fastest turn counts: a busy machine makes the others. units/clock includes a reading of the clock
+// for each pick.
 func BenchmarkPickInUnits(b *testing.B) {
 	for _, n := range []int{10, 1000, 100_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			s, p := newSet(n), leastRequest(b, min(n, 1000))
+			s, p := newSet(n), theirs(b, n)
 			ctx := context.Background()
 			const turn = 1000
 			var ours, clocked, theirs fastest
@@ -105,17 +79,6 @@ func BenchmarkPickInUnits(b *testing.B) {
 			b.ReportMetric(float64(ours)/float64(theirs), "units")
 			b.ReportMetric(float64(clocked)/float64(theirs), "units/clock")
 		})
-	}
-}
-
-// fastest is the shortest time of what it timed; 0: nothing yet.
-type fastest time.Duration
-
-func (f *fastest) time(do func()) {
-	start := time.Now()
-	do()
-	if d := fastest(time.Since(start)); *f == 0 || d < *f {
-		*f = d
 	}
 }
 
@@ -208,12 +171,4 @@ func TestMemoryOfAnEndpoint(t *testing.T) {
 	}
 	runtime.KeepAlive(s)
 	runtime.KeepAlive(list)
-}
-
-func heap() int64 {
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
 }

@@ -1,10 +1,9 @@
-package bench
+package scale
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"testing"
 
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/balancer/leastrequest"
@@ -12,47 +11,56 @@ import (
 	"google.golang.org/grpc/resolver"
 )
 
-// leastRequest returns grpc-go's own least_request picker over n endpoints: its balancer over a ClientConn whose
-// connections are ready as soon as they are asked for.
-func leastRequest(tb testing.TB, n int) balancer.Picker {
-	tb.Helper()
+// leastRequest returns grpc-go's own least_request picker over n endpoints, and its end: its balancer over a ClientConn
+// whose connections are ready as soon as they are asked for.
+func leastRequest(n int) (balancer.Picker, func(), error) {
 	cc := &clientConn{}
 	b := balancer.Get(leastrequest.Name)
 	parser, ok := b.(balancer.ConfigParser)
 	if !ok {
-		tb.Fatalf("%T reads no configuration", b)
+		return nil, nil, fmt.Errorf("scale: %T reads no configuration", b)
 	}
 	config, err := parser.ParseConfig(json.RawMessage(`{}`))
 	if err != nil {
-		tb.Fatal(err)
+		return nil, nil, err
 	}
 	lb := b.Build(cc, balancer.BuildOptions{})
-	tb.Cleanup(lb.Close)
-	state := resolver.State{Endpoints: make([]resolver.Endpoint, n)}
-	for i := range state.Endpoints {
-		state.Endpoints[i].Addresses = []resolver.Address{{Addr: fmt.Sprintf("10.0.%d.%d:80", i/256, i%256)}}
+	var state resolver.State
+	for _, m := range members(n) {
+		state.Endpoints = append(state.Endpoints, resolver.Endpoint{Addresses: []resolver.Address{{Addr: m.Addr}}})
 	}
 	if err := lb.UpdateClientConnState(balancer.ClientConnState{ResolverState: state, BalancerConfig: config}); err != nil {
-		tb.Fatal(err)
+		lb.Close()
+		return nil, nil, err
 	}
 	for len(cc.events) > 0 {
 		e := cc.events[0]
 		cc.events = cc.events[1:]
 		e()
 	}
+	if err := cc.knows(n); err != nil {
+		lb.Close()
+		return nil, nil, err
+	}
+	return cc.picker, lb.Close, nil
+}
+
+// knows draws until nine of ten endpoints should have come: the picker of a balancer that is still connecting would be a
+// cheap one.
+func (cc *clientConn) knows(n int) error {
 	seen := map[balancer.SubConn]bool{}
 	for range 20 * n {
 		r, err := cc.picker.Pick(balancer.PickInfo{Ctx: context.Background()})
 		if err != nil {
-			tb.Fatal(err)
+			return err
 		}
 		seen[r.SubConn] = true
 		r.Done(balancer.DoneInfo{})
 	}
 	if len(seen) < n*9/10 {
-		tb.Fatalf("the picker knows %d of %d endpoints", len(seen), n)
+		return fmt.Errorf("scale: the picker knows %d of %d endpoints", len(seen), n)
 	}
-	return cc.picker
+	return nil
 }
 
 // clientConn is the little of a ClientConn that the balancer needs here.
