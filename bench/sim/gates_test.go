@@ -202,7 +202,8 @@ func TestHeavyCallsDoNotHideASlowServer(t *testing.T) {
 			blind := Run(t, TwoSpeeds(share), Engine(nil)).All()
 			t.Log("load of the slow one", percent(s.Load(0)), "without a route", percent(blind.Load(0)))
 			if s.Load(0) > 0.026 || s.Load(0) > 0.8*blind.Load(0) {
-				t.Errorf("a server three times as slow gets %s of the load, without a route %s; want at most 2.6 and .8 of that", percent(s.Load(0)), percent(blind.Load(0)))
+				t.Errorf("a server three times as slow gets %s of the load, without a route %s; want at most 2.6 and .8 of that",
+					percent(s.Load(0)), percent(blind.Load(0)))
 			}
 		})
 	}

@@ -95,7 +95,7 @@ func Overload(sharing bool) Scenario {
 	if s.Sharing = sharing; sharing {
 		s.Name = "overload of servers that share their time"
 	}
-	s.Setup = first(10, func(s *Server) { s.Time = exponential(20 * time.Millisecond) })
+	s.Setup = first(10, func(s *Server) { s.Time = exponential() })
 	s.Events = []Event{
 		{0, first(10, func(s *Server) { s.Slow(0.4) })},
 		{10 * time.Second, first(10, func(s *Server) { s.Slow(1) })},
@@ -109,7 +109,7 @@ func SlowHost() Scenario {
 	const capacity = 10 * 4 / 0.02
 	s := Steady(10, 20, 0.6*capacity, 60*time.Second)
 	s.Name, s.Warm, s.Workers, s.Sharing = "a neighbour takes 70 % of one host", 20*time.Second, 4, true
-	s.Setup = first(10, func(s *Server) { s.Time = exponential(20 * time.Millisecond) })
+	s.Setup = first(10, func(s *Server) { s.Time = exponential() })
 	s.Events = []Event{{0, first(1, func(s *Server) { s.Slow(0.3) })}}
 	return s
 }
@@ -126,7 +126,7 @@ func WrongTimeout() Scenario {
 func OneSlow(slow bool) Scenario {
 	s := Steady(10, 20, 1000, 60*time.Second)
 	s.Warm, s.Name = 20*time.Second, "all healthy"
-	usual := lognormal(20*time.Millisecond, 0.3)
+	usual := lognormal(20 * time.Millisecond)
 	s.Setup = first(10, func(s *Server) { s.Time = usual })
 	if !slow {
 		return s
@@ -146,12 +146,12 @@ func OneSlow(slow bool) Scenario {
 func TwoSpeeds(heavy float64) Scenario {
 	s := Steady(10, 20, 1000, 60*time.Second)
 	s.Warm, s.Name, s.Heavy, s.Longer = 20*time.Second, "calls of 5 ms and 2 s, 1 of 10 is 3 x slower", heavy, 400
-	usual := lognormal(5*time.Millisecond, 0.3)
+	usual := lognormal(5 * time.Millisecond)
 	s.Setup = func(w *World) {
 		for _, s := range w.Servers {
 			s.Time = usual
 		}
-		w.Servers[0].Time = lognormal(15*time.Millisecond, 0.3)
+		w.Servers[0].Time = lognormal(15 * time.Millisecond)
 	}
 	return s
 }
@@ -161,7 +161,7 @@ func TwoSpeeds(heavy float64) Scenario {
 func Tenth(servers, clients int, rate float64, fails bool, calls int) Scenario {
 	s := Steady(servers, clients, rate, time.Duration(float64(calls)/rate*float64(time.Second)))
 	s.Warm = s.Duration / 2
-	usual := lognormal(20*time.Millisecond, 0.3)
+	usual := lognormal(20 * time.Millisecond)
 	s.Name = fmt.Sprintf("a tenth of %d slow, %d clients, %v rps", servers, clients, rate)
 	bad := func(s *Server) { s.Time = sometimes(usual, 100*time.Millisecond, 0.3) }
 	if fails {
@@ -214,10 +214,10 @@ func Pauses(atOnce bool) Scenario {
 func ColdStart() Scenario {
 	s := Steady(10, 20, 1200, 40*time.Second)
 	s.Name, s.Workers = "a cold server joins 10 busy ones", 4
-	s.Setup = first(10, func(s *Server) { s.Time = exponential(20 * time.Millisecond) })
+	s.Setup = first(10, func(s *Server) { s.Time = exponential() })
 	s.Events = []Event{{0, func(w *World) {
 		n := w.Add("cold:80")
-		n.Time = exponential(20 * time.Millisecond)
+		n.Time = exponential()
 		n.Slow(0.1)
 		w.Publish()
 		time.Sleep(5 * time.Second)
@@ -244,13 +244,14 @@ func RollingDeploy() Scenario {
 	return s
 }
 
-// exponential is a time of that mean.
-func exponential(mean time.Duration) func(*rand.Rand) time.Duration {
-	return func(r *rand.Rand) time.Duration { return time.Duration(r.ExpFloat64() * float64(mean)) }
+// exponential is a time of 20 ms in the mean.
+func exponential() func(*rand.Rand) time.Duration {
+	return func(r *rand.Rand) time.Duration { return time.Duration(r.ExpFloat64() * float64(20*time.Millisecond)) }
 }
 
-// lognormal is a time of that median; with a sigma of .3 one in a hundred takes twice as long.
-func lognormal(median time.Duration, sigma float64) func(*rand.Rand) time.Duration {
+// lognormal is a time of that median, of which one in a hundred takes twice as long.
+func lognormal(median time.Duration) func(*rand.Rand) time.Duration {
+	const sigma = 0.3
 	return func(r *rand.Rand) time.Duration {
 		return time.Duration(float64(median) * math.Exp(sigma*r.NormFloat64()))
 	}

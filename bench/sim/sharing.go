@@ -85,9 +85,14 @@ func (s *sharing) serve() {
 // portions is a heap by the work at which they are served.
 type portions []portion
 
-func (p portions) Len() int           { return len(p) }
-func (p portions) Less(i, j int) bool { return p[i].until < p[j].until }
-func (p portions) Swap(i, j int)      { p[i], p[j] = p[j], p[i] }
+// Len implements heap.Interface.
+func (p *portions) Len() int { return len(*p) }
+
+// Less implements heap.Interface.
+func (p *portions) Less(i, j int) bool { return (*p)[i].until < (*p)[j].until }
+
+// Swap implements heap.Interface.
+func (p *portions) Swap(i, j int) { (*p)[i], (*p)[j] = (*p)[j], (*p)[i] }
 
 // Push implements heap.Interface.
 func (p *portions) Push(x any) { *p = append(*p, x.(portion)) } //nolint:forcetypeassert // it holds no other

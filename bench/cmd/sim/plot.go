@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -175,8 +176,8 @@ func (powers) Ticks(low, high float64) []plot.Tick {
 }
 
 func addLines(p *plot.Plot, lines []*plotter.Line) {
-	for i := len(lines) - 1; i >= 0; i-- { // the first on top
-		p.Add(lines[i])
+	for _, l := range slices.Backward(lines) { // the first on top
+		p.Add(l)
 	}
 }
 

@@ -110,7 +110,7 @@ func saveAs(path, kind, title string, legend *plot.Legend, plots [][]*plot.Plot)
 		}
 	}
 	legend.Draw(draw.Crop(dc, width-legendWidth+margin, 0, margin, -titleHeight))
-	f, err := os.Create(path) //nolint:gosec // a picture of the documents
+	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
