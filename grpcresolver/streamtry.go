@@ -1,0 +1,121 @@
+package grpcresolver
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/onehop-go/onehop/internal/engine"
+	"github.com/onehop-go/onehop/internal/health"
+)
+
+// streamTry is one attempt of a stream.
+type streamTry struct {
+	try
+	call   *streamCall
+	stream grpc.ClientStream
+	cancel context.CancelFunc // abandons this attempt alone
+	err    error              // what the caller gets where there is no stream
+}
+
+// Send implements engine.Attempt: the first end of a stream is its response headers, or its trailers without headers.
+func (t *streamTry) Send(ctx context.Context) engine.Result {
+	c := t.call
+	if len(c.Upstream().Set().View().All) == 0 && !c.waits {
+		return engine.Result{}
+	}
+	sending, cancel := context.WithCancel(t.start(ctx, c.found))
+	t.cancel = cancel
+	s, err := c.streamer(t.carry(sending), c.desc, c.cc, c.Method, c.opts...)
+	t.forgo()
+	if err != nil {
+		cancel()
+		return t.result(ctx, err)
+	}
+	t.stream = s
+	whole := c.open(s)
+	if c.direct {
+		return t.listen(ctx)
+	}
+	if md, _ := s.Header(); md != nil && whole {
+		return engine.Result{Answer: true, Unsampled: true}
+	}
+	return t.result(ctx, ended(s))
+}
+
+// ended is how a stream without headers ended; nil: well. Only RecvMsg tells: what grpc-go says elsewhere is nothing where a
+// send noticed the end first. There is no message that could be decoded.
+func ended(s grpc.ClientStream) error {
+	if err := s.RecvMsg(&emptypb.Empty{}); !errors.Is(err, io.EOF) {
+		return err
+	}
+	return nil
+}
+
+// listen waits for what the caller's first RecvMsg says.
+func (t *streamTry) listen(ctx context.Context) engine.Result {
+	var err error
+	select {
+	case err = <-t.call.heard:
+	case <-ctx.Done():
+		err = status.FromContextError(ctx.Err()).Err()
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return t.result(ctx, err)
+}
+
+func (t *streamTry) result(parent context.Context, err error) engine.Result {
+	if err == nil {
+		return engine.Result{Answer: true, Unsampled: true} // an empty answer is an answer
+	}
+	if code := status.Code(err); code == codes.Canceled || code == codes.DeadlineExceeded {
+		if r, ended := endedBy(parent); ended {
+			return r
+		}
+	}
+	f := t.facts(err)
+	if f.refused != nil {
+		t.call.found.hurry(health.Now(), t.call.cc)
+	}
+	local, replayable := t.call.standing()
+	f.local = local
+	r := classify(f)
+	r.Unsampled = true
+	t.err = r.Err
+	if !replayable {
+		t.call.Replayable, r.Unsent = false, false
+	}
+	return t.settled(&f, r)
+}
+
+// standing says whether a message could not be sent at all, and whether all that was sent can be sent again.
+func (c *streamCall) standing() (local, replayable bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.local != nil, !c.past.lost
+}
+
+// Discard implements engine.Attempt.
+func (t *streamTry) Discard() {
+	if t.cancel != nil {
+		t.cancel()
+	}
+}
+
+// finish is the second end of the stream the caller had. One that breaks in the middle counts against its endpoint; one
+// that its caller ended does not.
+func (t *streamTry) finish(info balancer.DoneInfo) {
+	o, _ := judge(status.Code(info.Err))
+	begun := info.BytesReceived && len(info.Trailer["content-type"]) == 0
+	t.End(info.Err, begun && o == health.Failed)
+	t.cancel()
+	t.call.tell(info.Err)
+}
