@@ -118,7 +118,7 @@ func TestFailoverIsObeyedInEnforceOnly(t *testing.T) {
 }
 
 func TestOutcomesByName(t *testing.T) {
-	for o := OK; o < Injected; o++ {
+	for o := range Injected {
 		if got, ok := ParseOutcome(o.String()); !ok || got != o {
 			t.Errorf("%q is read as %v, %v", o, got, ok)
 		}
