@@ -61,6 +61,9 @@ func goZeroClient() (Candidate, error) {
 	return Candidate{Name: goZero, Caller: caller(c.DoRequest)}, nil
 }
 
+// go-zero tells its statistics on stdout each minute, in every program that links it.
+func init() { logx.DisableStat() }
+
 func silenceGoZero() {
 	logx.Disable()
 	logx.SetWriter(logx.NewWriter(io.Discard))
