@@ -61,7 +61,9 @@ func newOnehop(hop *onehop.Client) call {
 
 // newFailsafe has failsafe-go's retries, breaker and timeout, in the order of its documentation, over round robin. Its
 // numbers are onehop's defaults where both have them.
-func newFailsafe(addrs []string) call { //nolint:bodyclose // it names the type of a response, and has none
+//
+//nolint:bodyclose // it names the type of a response, and has none
+func newFailsafe(addrs []string) call {
 	retry := failsafehttp.NewRetryPolicyBuilder().WithMaxAttempts(3).WithBackoff(25*time.Millisecond, time.Second).WithJitterFactor(0.5).Build()
 	breaker := circuitbreaker.NewBuilder[*http.Response]().
 		HandleIf(func(r *http.Response, err error) bool {
