@@ -22,6 +22,14 @@ func TestRowsAreCutAndStyled(t *testing.T) {
 	}
 }
 
+// The name of an instance, or the text of an error, must not write to the terminal.
+func TestRowsHoldNoControlSequences(t *testing.T) {
+	r := row{}.add(normal, "%s|%s", "\x1b[2J\a", "a\r\nb\u202e")
+	if got, want := r.terminal(false), "\ufffd[2J\ufffd|a\ufffd\ufffdb\ufffd"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 func TestBarsAreDrawnToTheEighth(t *testing.T) {
 	for _, row := range []struct {
 		n    float64

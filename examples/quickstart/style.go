@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -31,9 +32,16 @@ type (
 	row []span
 )
 
-// add appends formatted text.
+// add appends formatted text. What does not print is replaced: names and errors come from elsewhere, and write to a terminal.
 func (r row) add(s style, format string, args ...any) row {
-	return append(r, span{text: fmt.Sprintf(format, args...), style: s})
+	return append(r, span{text: strings.Map(printable, fmt.Sprintf(format, args...)), style: s})
+}
+
+func printable(r rune) rune {
+	if unicode.IsPrint(r) {
+		return r
+	}
+	return unicode.ReplacementChar
 }
 
 // text is the row without styles.
