@@ -24,11 +24,11 @@ import (
 
 // network is addresses at which a server answers, by its name; all others refuse, but for those that are silent.
 type network struct {
-	servers map[string]*bufconn.Listener
-	silent  map[string]bool
+	silent map[string]bool
 
-	mu     sync.Mutex
-	dialed []string
+	mu      sync.Mutex
+	servers map[string]*bufconn.Listener
+	dialed  []string
 }
 
 // lay makes a network in which each of these words is an address and what is there: "10.0.0.1:80=a" is server a.
@@ -51,22 +51,31 @@ func lay(t *testing.T, words ...string) *network {
 	return n
 }
 
-// add puts a server at an address.
-func (n *network) add(t *testing.T, addr string, impl pb.TestServiceServer) {
+// add puts a server at an address; kill ends it, and whoever dials there is refused.
+func (n *network) add(t *testing.T, addr string, impl pb.TestServiceServer) (kill func()) {
 	t.Helper()
 	lis := bufconn.Listen(1 << 16)
+	n.mu.Lock()
 	n.servers[addr] = lis
+	n.mu.Unlock()
 	s := grpc.NewServer()
 	pb.RegisterTestServiceServer(s, impl)
 	go func() { _ = s.Serve(lis) }()
 	t.Cleanup(s.Stop)
+	return func() {
+		n.mu.Lock()
+		delete(n.servers, addr)
+		n.mu.Unlock()
+		s.Stop()
+	}
 }
 
 func (n *network) dial(ctx context.Context, addr string) (net.Conn, error) {
 	n.mu.Lock()
 	n.dialed = append(n.dialed, addr)
+	l := n.servers[addr]
 	n.mu.Unlock()
-	switch l := n.servers[addr]; {
+	switch {
 	case l != nil:
 		return l.DialContext(ctx)
 	case n.silent[addr]:

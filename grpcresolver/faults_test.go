@@ -164,12 +164,23 @@ func TestKillOneOfThreeUnderLoad(t *testing.T) {
 // after waits until the server has served n more calls.
 func (s *server) after(n int) {
 	s.t.Helper()
-	want, end := s.served()+n, time.Now().Add(time.Minute)
-	for s.served() < want {
-		if time.Now().After(end) {
+	hung := time.After(time.Minute)
+	for want := s.served() + n; ; {
+		s.mu.Lock()
+		if s.calls >= want {
+			s.mu.Unlock()
+			return
+		}
+		if s.more == nil {
+			s.more = make(chan struct{})
+		}
+		more := s.more
+		s.mu.Unlock()
+		select {
+		case <-more:
+		case <-hung:
 			s.t.Fatalf("%s got no calls", s.addr)
 		}
-		time.Sleep(time.Millisecond)
 	}
 }
 

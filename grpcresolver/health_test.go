@@ -3,10 +3,10 @@ package grpcresolver
 import (
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	pb "google.golang.org/grpc/interop/grpc_testing"
@@ -39,26 +39,30 @@ func TestHealthCheckIsHonoured(t *testing.T) {
 
 // All endpoints unreachable for long: grpc-go's backoff has grown, and still the first that comes back is found soon.
 func TestReturnFromTotalOutage(t *testing.T) {
-	var l executions
-	s := startServer(t, &l)
-	hop, _ := hopTo(t, fast(), s.addr)
-	conn, client := dial(t, hop)
-	waitReady(t, client, s)
-	s.kill()
-	reach(t, conn, connectivity.TransientFailure)
-	fails := 0
-	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); fails++ {
-		_, _ = client.UnaryCall(call(t, fmt.Sprint("lost", fails), onehop.NoRetry()), &pb.SimpleRequest{})
-		time.Sleep(10 * time.Millisecond)
-	}
-	s.start()
-	before := time.Now()
-	for i := 0; s.served() < 2; i++ {
-		_, _ = client.UnaryCall(call(t, fmt.Sprint("back", i), onehop.NoRetry()), &pb.SimpleRequest{})
-	}
-	if took := time.Since(before); took > 5*time.Second {
-		t.Errorf("found after %v", took)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		hop, _ := hopTo(t, fast(), "10.0.0.1:80")
+		n := lay(t)
+		_, client := dial(t, hop, grpc.WithContextDialer(n.dial))
+		one := func(i int) error {
+			_, err := client.UnaryCall(call(t, fmt.Sprint("lost", i), onehop.NoRetry()), &pb.SimpleRequest{})
+			return err
+		}
+		const every = 10 * time.Millisecond
+		for i := range int(5 * time.Minute / time.Second) {
+			if err := one(i); err == nil {
+				t.Fatal("who answered?")
+			}
+			time.Sleep(time.Second)
+		}
+		n.add(t, "10.0.0.1:80", &server{ledger: &executions{}, addr: "back"})
+		start := time.Now()
+		for i := 0; one(i) != nil; i++ {
+			time.Sleep(every)
+		}
+		if took := time.Since(start); took > time.Second+every {
+			t.Errorf("found after %v", took)
+		}
+	})
 }
 
 // No pick waits for a connection that is being made while another is ready.

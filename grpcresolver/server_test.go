@@ -72,6 +72,7 @@ type server struct {
 	server *grpc.Server
 	lis    net.Listener
 	calls  int
+	more   chan struct{} // closed at the next call; nil: nobody waits for it
 }
 
 func startServer(t *testing.T, l *executions, opts ...grpc.ServerOption) *server {
@@ -120,6 +121,10 @@ func (s *server) served() int {
 func (s *server) count(ctx context.Context) (id string, n int) {
 	s.mu.Lock()
 	s.calls++
+	if s.more != nil {
+		close(s.more)
+		s.more = nil
+	}
 	s.mu.Unlock()
 	md, _ := metadata.FromIncomingContext(ctx)
 	if ids := md.Get("id"); len(ids) > 0 {

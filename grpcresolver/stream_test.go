@@ -7,7 +7,7 @@ import (
 	"io"
 	"sync"
 	"testing"
-	"time"
+	"testing/synctest"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -210,58 +210,59 @@ func TestStreamBeyondTheBufferIsNotReplayed(t *testing.T) {
 	}
 }
 
-// 200 streams, and 2 of the 3 servers die while the streams wait for their first answer.
+// 200 streams, and 2 of the 3 servers die while the streams wait for their first answer. In virtual time: however slow
+// the machine, the answers that earn the retries are those of the last 10 s.
 func TestStreamsOutliveServers(t *testing.T) {
-	var l executions
-	var begun sync.WaitGroup
-	const streams = 200
-	begun.Add(streams)
-	dying := make(chan struct{})
-	hold := func(_ string, n int, stream bidi) error {
-		if n == 1 {
-			begun.Done()
-		}
-		select {
-		case <-dying:
-		case <-stream.Context().Done():
-			return stream.Context().Err()
-		}
-		return echo(stream)
-	}
-	servers := []*server{startServer(t, &l), startServer(t, &l), startServer(t, &l)}
-	var addrs []string
-	for _, s := range servers {
-		s.duplex = hold
-		addrs = append(addrs, s.addr)
-	}
-	p := fast()
-	p.Budget = policy.Budget{Ratio: 0.2, Min: 100}
-	hop, _ := hopTo(t, p, addrs...)
-	_, client := dial(t, hop)
-	waitReady(t, client, servers...)
-	// Answers earn the retries: the budget's cap follows the answers of the last 10 s, second by second.
-	for i, start := 0, time.Now(); i < 10*streams || time.Since(start) < 2500*time.Millisecond; i++ {
-		if _, err := client.UnaryCall(call(t, "earn"), &pb.SimpleRequest{}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var wg sync.WaitGroup
-	for i := range streams {
-		wg.Go(func() {
-			stream, err := client.FullDuplexCall(call(t, fmt.Sprint("s", i), onehop.Idempotent()))
-			if err == nil {
-				err = pingPong(stream, 20)
+	synctest.Test(t, func(t *testing.T) {
+		var l executions
+		var begun sync.WaitGroup
+		const streams = 200
+		begun.Add(streams)
+		dying := make(chan struct{})
+		hold := func(_ string, n int, stream bidi) error {
+			if n == 1 {
+				begun.Done()
 			}
-			if err != nil {
-				t.Errorf("stream %d: %v", i, err)
+			select {
+			case <-dying:
+			case <-stream.Context().Done():
+				return stream.Context().Err()
 			}
-		})
-	}
-	begun.Wait()
-	servers[0].kill()
-	servers[1].kill()
-	close(dying)
-	wg.Wait()
+			return echo(stream)
+		}
+		n := lay(t)
+		addrs := []string{"10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"}
+		var kill []func()
+		for _, addr := range addrs {
+			kill = append(kill, n.add(t, addr, &server{ledger: &l, addr: addr, duplex: hold}))
+		}
+		p := fast()
+		p.Budget = policy.Budget{Ratio: 0.2, Min: 100}
+		hop, _ := hopTo(t, p, addrs...)
+		_, client := dial(t, hop, grpc.WithContextDialer(n.dial))
+		for range 10 * streams { // answers earn the retries
+			if _, err := client.UnaryCall(call(t, "earn"), &pb.SimpleRequest{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var wg sync.WaitGroup
+		for i := range streams {
+			wg.Go(func() {
+				stream, err := client.FullDuplexCall(call(t, fmt.Sprint("s", i), onehop.Idempotent()))
+				if err == nil {
+					err = pingPong(stream, 20)
+				}
+				if err != nil {
+					t.Errorf("stream %d: %v", i, err)
+				}
+			})
+		}
+		begun.Wait()
+		kill[0]()
+		kill[1]()
+		close(dying)
+		wg.Wait()
+	})
 }
 
 func TestStreamEndsWithItsContext(t *testing.T) {

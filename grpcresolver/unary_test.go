@@ -7,6 +7,7 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
@@ -202,32 +203,33 @@ func TestTimeoutOfThePolicy(t *testing.T) {
 
 // A backend that comes up after many attempt timeouts: an attempt that never got a pick is none.
 func TestWaitForReadyOutlastsAttemptTimeouts(t *testing.T) {
-	var l executions
-	s := startServer(t, &l)
-	s.kill()
-	p := fast()
-	p.AttemptTimeout = 20 * time.Millisecond
-	hop, _ := hopTo(t, p, s.addr)
-	_, client := dial(t, hop)
-	failed := make(chan error, 1)
-	go func() {
-		_, err := client.UnaryCall(call(t, "patient", onehop.Idempotent()), &pb.SimpleRequest{}, grpc.WaitForReady(true))
-		failed <- err
-	}()
-	for range 30 {
+	synctest.Test(t, func(t *testing.T) {
+		var l executions
+		p := fast()
+		p.AttemptTimeout = 20 * time.Millisecond
+		hop, _ := hopTo(t, p, "10.0.0.1:80")
+		n := lay(t)
+		_, client := dial(t, hop, grpc.WithContextDialer(n.dial))
+		ended := make(chan error, 1)
+		go func() {
+			_, err := client.UnaryCall(call(t, "patient", onehop.Idempotent()), &pb.SimpleRequest{}, grpc.WaitForReady(true))
+			ended <- err
+		}()
+		time.Sleep(50 * p.AttemptTimeout)
+		synctest.Wait()
 		select {
-		case err := <-failed:
+		case err := <-ended:
 			t.Fatalf("ended before the server was up: %v", err)
-		case <-time.After(10 * time.Millisecond):
+		default:
 		}
-	}
-	s.start()
-	if err := <-failed; err != nil {
-		t.Fatal(err)
-	}
-	if l.of("patient") != 1 {
-		t.Errorf("executed %d times", l.of("patient"))
-	}
+		n.add(t, "10.0.0.1:80", &server{ledger: &l, addr: "late"})
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+		if l.of("patient") != 1 {
+			t.Errorf("executed %d times", l.of("patient"))
+		}
+	})
 }
 
 func TestCloseEndsCallsInFlight(t *testing.T) {
