@@ -23,8 +23,9 @@ const (
 // included, is passed on.
 //
 // A file per target (0600, written beside and renamed, with a checksum) names its target and the source, so that the
-// caches of two Consul clusters in one dir do not mix. A file that is damaged or of another target is as good as none.
-// dir is made (0700) at the first write; one that others may write to is not used, since who writes there decides where
+// caches of two Consul clusters in one dir do not mix. A file that is damaged, of another target, or holds an address that r
+// would refuse is as good as none; links and pipes are not followed.
+// dir is made (0700) at the first write; one that others own or may write to is not used, since who writes there decides where
 // calls go. A cache that cannot be read or written is told once by publish as an error and hurts nothing else.
 func DiskCache(r Resolver, dir string) Resolver { return &diskCache{inner: r, dir: dir} }
 
