@@ -44,10 +44,11 @@ func failsafeClient() (Candidate, error) {
 	return Candidate{Name: failsafe, Caller: caller(c.Do)}, nil
 }
 
-// heimdallClient runs each attempt in hystrix, on a goroutine of its own.
+// heimdallClient runs each attempt in hystrix, on a goroutine of its own. hystrix takes a call's ticket back some time after the
+// call: with its default of 100, calls in a row are refused where cores are busy.
 func heimdallClient() (Candidate, error) {
 	c := hystrix.NewClient(
-		hystrix.WithHTTPClient(&http.Client{Transport: stub{}}), hystrix.WithCommandName(service),
+		hystrix.WithHTTPClient(&http.Client{Transport: stub{}}), hystrix.WithCommandName(service), hystrix.WithMaxConcurrentRequests(10_000),
 		hystrix.WithHTTPTimeout(callTimeout), hystrix.WithHystrixTimeout(callTimeout), hystrix.WithRetryCount(retries),
 		hystrix.WithRetrier(heimdall.NewRetrier(heimdall.NewConstantBackoff(time.Millisecond, time.Millisecond))),
 	)
