@@ -19,6 +19,7 @@ type picture struct {
 	file, scenario, title, axis string
 	value                       func(sim.Span) float64
 	percentiles                 bool // in place of seconds
+	log                         bool // the values by powers of ten
 }
 
 func okShare(s sim.Span) float64   { return 100 * s.Share() }
@@ -31,7 +32,7 @@ var pictures = []picture{
 		axis: "time of a call, ms", percentiles: true,
 	},
 	{file: "ramp", scenario: "1 of 10 ever slower", title: "1 of 10 grows slower, from 20 to 500 ms in 30 s", axis: "p99, ms", value: p99},
-	{file: "slow-host", scenario: "a neighbour", title: "one host of ten loses 70 % of its speed; requests share the cores", axis: "p99, ms", value: p99},
+	{file: "slow-host", scenario: "a neighbour", title: "one host of ten loses 70 % of its speed; requests share the cores", axis: "p99, ms", value: p99, log: true},
 	{file: "fails-fast", scenario: "1 of 10 fails fast by 500", title: "1 of 10 fails fast by 500", axis: "% of the traffic at it", value: firstLoad},
 	{file: "killed", scenario: "8 of 10 killed", title: "8 of 10 killed at second 0, 200 clients", axis: "% ok", value: okShare},
 	{file: "overload", scenario: "overload, trigger", title: "capacity falls to 40 % for 10 s at nine tenths of the load; a queue", axis: "% ok", value: okShare},
@@ -78,7 +79,11 @@ func (pic *picture) draw(dir string, o *outcome) error {
 		names[i] = rivals[i].name
 	}
 	addLines(p, lines)
-	alike([]*plot.Plot{p})
+	if pic.log {
+		p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, powers{}
+	} else {
+		alike([]*plot.Plot{p})
+	}
 	return save(filepath.Join(dir, pic.file), pic.title, names, lines, [][]*plot.Plot{{p}})
 }
 
@@ -169,7 +174,7 @@ func (powers) Ticks(low, high float64) []plot.Tick {
 	ticks := plot.LogTicks{}.Ticks(low, high)
 	for i := range ticks {
 		if ticks[i].Label != "" {
-			ticks[i].Label = fmt.Sprintf("%.5g", ticks[i].Value)
+			ticks[i].Label = fmt.Sprintf("%.0f", ticks[i].Value)
 		}
 	}
 	return ticks
