@@ -96,31 +96,41 @@ func TestRow30ResetOnAccept(t *testing.T) {
 	}
 }
 
+// In virtual time: a loaded machine would let good answers run into the attempt's timeout as well.
 func TestRow31HeadersDrip(t *testing.T) {
 	t.Parallel()
 	row(t, 31)
-	servers := newServers(t, 2)
-	dripping := newRaw(t, func(c net.Conn) {
-		discardRequest(c)
-		head := "HTTP/1.1 200 OK\r\nX-Slow: " // never ends
-		for i := 0; ; i++ {
-			if _, err := c.Write([]byte{head[i%len(head)]}); err != nil {
-				return
-			}
-			time.Sleep(20 * time.Millisecond) //nolint:forbidigo // the drip
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory(t)
+		list, hosts := fleet(m, 3, 10*time.Millisecond)
+		m.set(func() { hosts[2].handler = drip })
+		p := policy.Default()
+		p.AttemptTimeout = 150 * time.Millisecond
+		tr := drive(t, m.web(static(t, p, list)), "http://pay/", 50)
+		time.Sleep(10 * time.Second)
+		all := tr.stop()
+		all.wantNoneFailed(t)
+		figuref(t, "%d attempts at the dripping endpoint of %d calls", m.seen(hosts[2]), len(all))
+		if m.seen(hosts[2]) == 0 {
+			t.Error("the faulty endpoint was never tried")
 		}
 	})
-	p := policy.Default()
-	p.AttemptTimeout = 150 * time.Millisecond
-	web := webOf(t, static(t, p, append(addrs(servers), dripping.addr)))
-	tr := drive(t, web, "http://pay/", 50)
-	tr.more(250)
-	all := tr.stop()
-	all.wantNoneFailed(t)
-	if dripping.accepted() == 0 {
-		t.Error("the faulty endpoint was never tried")
+}
+
+// drip answers with a header that never ends.
+func drip(w http.ResponseWriter, _ *http.Request) {
+	c, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(err)
 	}
-	figuref(t, "%d attempts at the dripping endpoint of %d calls", dripping.accepted(), len(all))
+	defer c.Close() //nolint:errcheck // a test's server
+	head := "HTTP/1.1 200 OK\r\nX-Slow: "
+	for i := 0; ; i++ {
+		if _, err := c.Write([]byte{head[i%len(head)]}); err != nil {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 func TestRow41RollingDeploy(t *testing.T) {

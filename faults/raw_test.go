@@ -1,9 +1,7 @@
 package faults
 
 import (
-	"bufio"
 	"net"
-	"net/http"
 	"sync"
 	"testing"
 )
@@ -67,13 +65,4 @@ func (r *raw) hangUp() {
 	for c := range r.conns {
 		_ = c.Close()
 	}
-}
-
-// discardRequest reads one request without a body; nil: none came.
-func discardRequest(c net.Conn) *http.Request {
-	req, err := http.ReadRequest(bufio.NewReader(c))
-	if err != nil {
-		return nil
-	}
-	return req
 }

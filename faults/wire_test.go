@@ -311,7 +311,9 @@ func TestRow62CallersOwnDoing(t *testing.T) {
 		})
 	}
 	var e eye
-	web := webOf(t, static(t, policy.Default(), addrs(servers), e.option()))
+	p := policy.Default()
+	p.ConnectTimeout = 10 * time.Second // a loaded machine may take its time: a dial that fails is no doing of the caller's
+	web := webOf(t, static(t, p, addrs(servers), e.option()))
 	for range 100 {
 		req, _ := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://pay/", &failing{n: 1000})
 		if _, err := web.Do(req); !errors.Is(err, errReader) {
@@ -414,9 +416,11 @@ func notice(last *atomic.Pointer[noticed]) func(context.Context, string, string)
 	}
 }
 
-// fatal serves each connection's first request well, and dies having read the second.
-func fatal(t *testing.T, requests *atomic.Int32) *raw {
+// fatal serves each connection's first request well, once so many connections have come, and dies having read the second.
+func fatal(t *testing.T, conns int, requests *atomic.Int32) *raw {
 	t.Helper()
+	var all sync.WaitGroup
+	all.Add(conns)
 	return newRaw(t, func(c net.Conn) {
 		r := bufio.NewReader(c)
 		for i := 0; ; i++ {
@@ -427,7 +431,8 @@ func fatal(t *testing.T, requests *atomic.Int32) *raw {
 			if i == 1 {
 				return
 			}
-			time.Sleep(100 * time.Millisecond) // so that the warming calls need a connection each
+			all.Done()
+			all.Wait() // so that the warming calls need a connection each
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 		}
 	})
@@ -438,7 +443,7 @@ func TestRow74HiddenRetries(t *testing.T) {
 	row(t, 74)
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		var requests atomic.Int32
-		s := fatal(t, &requests)
+		s := fatal(t, 8, &requests)
 		p := policy.Default()
 		web := webOf(t, static(t, p, []string{s.addr}))
 		var wg sync.WaitGroup
