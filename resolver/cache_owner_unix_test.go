@@ -28,7 +28,7 @@ func TestDiskCacheOfAnotherUserIsNotUsed(t *testing.T) {
 	for uid, want := range map[int]bool{os.Geteuid(): true, 0: true, os.Geteuid() + 1: false} {
 		o := ownedBy{FileInfo: info}
 		o.stat.Uid = uint32(uid)
-		if err := private("folder", o); (err == nil) != want {
+		if err := private("folder", func(string) (fs.FileInfo, error) { return o, nil }); (err == nil) != want {
 			t.Errorf("uid %d beside our own %d: %v", uid, os.Geteuid(), err)
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -73,14 +72,12 @@ func (f *cacheFile) name() string {
 
 // load gives errNoCache when there is no file, another error when it is damaged.
 func (f *cacheFile) load() (Snapshot, error) {
-	folder, err := f.open()
-	if err != nil {
-		return Snapshot{}, orNoCache(err)
+	text, err := f.read()
+	if errors.Is(err, fs.ErrNotExist) {
+		return Snapshot{}, errNoCache
 	}
-	defer folder.Close() //nolint:errcheck // only read
-	text, err := readPrivate(folder, f.name())
 	if err != nil {
-		return Snapshot{}, orNoCache(err)
+		return Snapshot{}, err
 	}
 	s, err := f.decode(text)
 	if err != nil {
@@ -89,16 +86,33 @@ func (f *cacheFile) load() (Snapshot, error) {
 	return s, nil
 }
 
-func orNoCache(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return errNoCache
+// read gives the text of a file that is one: a link may lead anywhere, and a pipe would wait for a writer.
+func (f *cacheFile) read() ([]byte, error) {
+	if err := private(f.dir, os.Stat); err != nil {
+		return nil, err
 	}
-	return err
+	info, err := os.Lstat(f.path())
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is no regular file, and is not used", f.path())
+	}
+	file, err := os.Open(f.path())
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close() //nolint:errcheck // only read
+	// Of the open file: by its name it may be another by now.
+	if err := private(f.path(), func(string) (fs.FileInfo, error) { return file.Stat() }); err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(file, maxCacheFile+1))
 }
 
 // store writes beside and renames: a crash leaves the old file or the new one, and what is in the way, a link too, is
 // replaced and not written through.
-func (f *cacheFile) store(s Snapshot) error {
+func (f *cacheFile) store(s Snapshot) (err error) {
 	text, err := f.encode(s)
 	if err != nil {
 		return err
@@ -106,77 +120,35 @@ func (f *cacheFile) store(s Snapshot) error {
 	if err := os.MkdirAll(f.dir, 0o700); err != nil {
 		return err
 	}
-	folder, err := f.open()
+	if err := private(f.dir, os.Stat); err != nil {
+		return err
+	}
+	temp, err := os.CreateTemp(f.dir, ".snapshot-*") // 0600
 	if err != nil {
 		return err
 	}
-	defer folder.Close() //nolint:errcheck // nothing is written through it any more
-	temp := fmt.Sprintf(".snapshot-%016x", rand.Uint64())
-	if err := writePrivate(folder, temp, text); err != nil {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(temp.Name()))
+		}
+	}()
+	_, err = temp.Write(text)
+	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
 		return err
 	}
-	if err := folder.Rename(temp, f.name()); err != nil {
-		return errors.Join(err, folder.Remove(temp))
-	}
-	return nil
-}
-
-// open gives the folder, which stays the same one for all that is done in it, if it is private.
-func (f *cacheFile) open() (*os.Root, error) {
-	folder, err := os.OpenRoot(f.dir)
-	if err != nil {
-		return nil, err
-	}
-	info, err := folder.Stat(".")
-	if err == nil {
-		err = private(f.dir, info)
-	}
-	if err != nil {
-		return nil, errors.Join(err, folder.Close())
-	}
-	return folder, nil
+	return os.Rename(temp.Name(), f.path())
 }
 
 // private refuses what others own or may write to: who writes there decides where calls go.
-func private(name string, info fs.FileInfo) error {
+func private(name string, stat func(string) (fs.FileInfo, error)) error {
+	info, err := stat(name)
 	switch {
+	case err != nil:
+		return err
 	case !ours(info):
 		return fmt.Errorf("%s belongs to somebody else, and is not used", name)
 	case info.Mode().Perm()&0o022 != 0 && runtime.GOOS != "windows": // where the bits say nothing
 		return fmt.Errorf("%s may be written to by others (%v), and is not used", name, info.Mode().Perm())
-	}
-	return nil
-}
-
-// readPrivate reads a file that is one: a link may lead anywhere, and a pipe would wait for a writer.
-func readPrivate(folder *os.Root, name string) ([]byte, error) {
-	info, err := folder.Lstat(name)
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is no regular file, and is not used", name)
-	}
-	if err := private(name, info); err != nil {
-		return nil, err
-	}
-	file, err := folder.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close() //nolint:errcheck // only read
-	return io.ReadAll(io.LimitReader(file, maxCacheFile+1))
-}
-
-// writePrivate makes a new file, and leaves none if it fails.
-func writePrivate(folder *os.Root, name string, text []byte) error {
-	file, err := folder.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(text)
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return errors.Join(err, folder.Remove(name))
 	}
 	return nil
 }
