@@ -179,6 +179,11 @@ func (c *Call) next(ctx context.Context, s *State, r *Result) (wait time.Duratio
 	}
 	now := health.Now()
 	wait = c.pause()
+	if rest := c.rest(now, r); rest > wait {
+		if wait = rest; wait > c.rule.Retry.Backoff.Max {
+			return 0, ByPolicy
+		}
+	}
 	if left, bounded := c.remaining(ctx, now); bounded && left <= wait+c.usual() {
 		return 0, Deadline
 	}
@@ -278,6 +283,16 @@ func (c *Call) pause() time.Duration {
 		b.Reset()
 	}
 	return min(b.NextBackOff(), set.Max) // its jitter exceeds its own maximum
+}
+
+// rest is how long the call must leave everybody alone: where nobody else is left to ask, the endpoint's own word stands
+// in for the backoff (gRFC A6). A call does not wait for longer than a backoff may be, nor ask sooner than it was told: it
+// ends, and its caller hears when to come back.
+func (c *Call) rest(now time.Duration, r *Result) time.Duration {
+	if r.Pause <= 0 {
+		return 0
+	}
+	return c.upstream.set.View().Rest(now)
 }
 
 func (c *Call) usual() time.Duration {

@@ -375,6 +375,33 @@ func TestRetryAfterBindsTheEndpoint(t *testing.T) {
 	})
 }
 
+// Where nobody else can be asked, the endpoint's word stands in for the backoff; one longer than a backoff may be is the
+// caller's to wait for.
+func TestTheOnlyEndpointIsAskedWhenItSaid(t *testing.T) {
+	for _, row := range []struct {
+		name      string
+		endpoints int
+		pause     time.Duration
+		waits     bool
+		tries     int
+	}{
+		{"alone", 1, 900 * time.Millisecond, true, 2},
+		{"alone, for long", 1, 2 * time.Second, false, 1},
+		{"another is ready", 2, 900 * time.Millisecond, false, 2},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			inService(t, row.endpoints, nil, func(u *service) {
+				t := u.t
+				p := get(unavailable.with(func(s *step) { s.Pause = row.pause }), good)
+				r := u.call(t.Context(), p)
+				if len(p.tries) != row.tries || row.waits != (r.took >= row.pause) || r.took > row.pause+100*time.Millisecond {
+					t.Errorf("%d attempts in %v; want %d, waited for the pause: %v", len(p.tries), r.took, row.tries, row.waits)
+				}
+			})
+		})
+	}
+}
+
 func TestNobodyIsLeftAloneForLongerThanFiveMinutes(t *testing.T) {
 	inService(t, 1, func(p *policy.Policy) { p.Retry.MaxAttempts = 1 }, func(u *service) {
 		t := u.t

@@ -119,6 +119,9 @@ func (e *Endpoint) Pause(until time.Duration) {
 	}
 }
 
+// resting says that the endpoint asked for a pause which is not over.
+func (e *Endpoint) resting(now time.Duration) bool { return int64(now) < e.paused.Load() }
+
 // Available says whether the endpoint's breaker is closed.
 func (e *Endpoint) Available() bool { return e.state.Load() == closed }
 
@@ -151,7 +154,7 @@ func (e *Endpoint) cost(now time.Duration, latency float64) float64 {
 // distrust is by how much the endpoint's failures and its pause make it dearer.
 func (e *Endpoint) distrust(now time.Duration) float64 {
 	s := max(e.Success(now), leastShare)
-	if int64(now) < e.paused.Load() {
+	if e.resting(now) {
 		return pausedCost / (s * s)
 	}
 	return 1 / (s * s)

@@ -70,7 +70,7 @@ func (s *Set) choose(now time.Duration, v *View, want *Want) *Endpoint {
 		return v.pickable[0]
 	}
 	if want.Hash != 0 && v.settings.LoadBalancing.Algorithm == policy.RingHash {
-		return v.hashed(*want)
+		return v.hashed(now, *want)
 	}
 	if len(want.Tried) > 0 {
 		return s.untried(now, v, want.Place, want.Tried)
@@ -82,6 +82,15 @@ func (s *Set) choose(now time.Duration, v *View, want *Want) *Endpoint {
 	if want.Conn {
 		return g.emptiest()
 	}
+	e := s.draw(now, v, g)
+	if e.resting(now) {
+		return g.awake(now, e)
+	}
+	return e
+}
+
+// draw is the algorithm's choice.
+func (s *Set) draw(now time.Duration, v *View, g *group) *Endpoint {
 	var i, j int
 	switch {
 	case g.turns != nil:
@@ -96,6 +105,34 @@ func (s *Set) choose(now time.Duration, v *View, want *Want) *Endpoint {
 		i, j = balance.Two(len(g.endpoints))
 	}
 	return s.cheaper(now, v, g.endpoints[i], g.endpoints[j])
+}
+
+// awake is an endpoint that has not asked for a pause, in place of e, which has; e where all have. They stand in for it by
+// chance and weight: its neighbour alone would have two shares.
+func (g *group) awake(now time.Duration, e *Endpoint) *Endpoint {
+	sum := 0.0
+	for _, other := range g.endpoints {
+		if other.resting(now) {
+			continue
+		}
+		w := other.weight.get()
+		if sum += w; rand.Float64()*sum < w {
+			e = other
+		}
+	}
+	return e
+}
+
+// Rest is how long every endpoint of v that a pick may choose still rests, because it asked for a pause; 0: one does not.
+func (v *View) Rest(now time.Duration) time.Duration {
+	least := time.Duration(math.MaxInt64)
+	for _, e := range v.pickable {
+		least = min(least, max(0, time.Duration(e.paused.Load())-now))
+	}
+	if len(v.pickable) == 0 {
+		return 0
+	}
+	return least
 }
 
 // emptiest is the endpoint with the fewest connections for its weight, by chance among equals. Connections are few and stay
@@ -154,7 +191,7 @@ func forgotten(now time.Duration, a, b *Endpoint) *Endpoint {
 func (e *Endpoint) unmeasured(now time.Duration, ms uint32) bool {
 	w := e.latency.word.Load()
 	return int32(ms-uint32(w)) > int32(tau/time.Millisecond) && w != 0 && e.inflight.Load() == 0 &&
-		e.failures.none() && int64(now) >= e.paused.Load()
+		e.failures.none() && !e.resting(now)
 }
 
 // latencies are what two endpoints are compared by: only their ratio means anything. One without a sample is neither
@@ -217,9 +254,9 @@ const (
 	loadChance = 2
 )
 
-// hashed is the owner of the call's key, or the next on the ring that is pickable, not tried, and not loaded beyond the
-// bound.
-func (v *View) hashed(want Want) *Endpoint {
+// hashed is the owner of the call's key, or the next on the ring that is pickable, not tried, has not asked for a pause, and
+// is not loaded beyond the bound.
+func (v *View) hashed(now time.Duration, want Want) *Endpoint {
 	may := v.group(want.Place).endpoints // a datacenter's, by its share
 	all := len(v.groups) == 1 && len(may) == len(v.All)
 	load, capacity := 1.0, 0.0
@@ -235,6 +272,9 @@ func (v *View) hashed(want Want) *Endpoint {
 		}
 		if first == nil {
 			first = e
+		}
+		if e.resting(now) {
+			return false
 		}
 		share := load / capacity * float64(max(1, e.Info().Weight))
 		return float64(e.inflight.Load()) < loadBound*share+loadChance
