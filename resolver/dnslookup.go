@@ -73,7 +73,7 @@ func (w *dnsWatch) endpoints(ctx context.Context, answer dnsAnswer) (found []End
 			ttl = min(ttl, more)
 		}
 		e := Endpoint{Node: strings.TrimSuffix(target, "."), Status: Passing, Weight: max(1, int(srv.Weight))}
-		if err := e.checkNames(); err != nil { // any byte may stand in a label
+		if err := checkNames(&e); err != nil { // any byte may stand in a label
 			return nil, 0, err
 		}
 		if len(addrs) == 0 && !inZone(target, w.zone) {

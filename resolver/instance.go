@@ -48,14 +48,14 @@ func endpointOf(entry *consulapi.ServiceEntry, tagged string) (Endpoint, error) 
 	}
 	weigh(&e, entry)
 	e.Region, e.Zone = localityOf(entry)
-	return e, e.checkNames()
+	return e, checkNames(&e)
 }
 
 // maxName is the longest name of an instance or of its place, in bytes; a host's has 255.
 const maxName = 512
 
 // checkNames refuses names that would end up in logs and in the labels of metrics as no name should.
-func (e *Endpoint) checkNames() error {
+func checkNames(e *Endpoint) error {
 	for _, name := range []string{e.ID, e.Node, e.Datacenter, e.Region, e.Zone} {
 		if len(name) > maxName || strings.ContainsFunc(name, unicode.IsControl) {
 			return fmt.Errorf("the name %.80q is longer than %d bytes, or holds control characters", name, maxName)
