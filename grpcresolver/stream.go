@@ -95,7 +95,7 @@ func (c *streamCall) run(ctx context.Context) {
 		won.finish(balancer.DoneInfo{Err: failure})
 	case won != nil:
 		if won.commit() {
-			context.AfterFunc(won.stream.Context(), func() { won.finish(balancer.DoneInfo{}) })
+			context.AfterFunc(won.stream.Context(), func() { won.finish(balancer.DoneInfo{}) }) //nolint:contextcheck // the context is the stream's
 		}
 	default:
 		c.tell(failure)

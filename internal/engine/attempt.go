@@ -30,9 +30,12 @@ type State struct {
 	latency  time.Duration
 	err      error
 	probe    func(health.Outcome)
-	hooked   *context.Context        // with what the hooks added; nil: nobody listens
+	heard    *heard                  // nil: nobody listens
 	cancel   context.CancelCauseFunc // of a race; nil: none was run
 }
+
+// heard is the context with what the hooks added at the start of an attempt.
+type heard struct{ ctx context.Context }
 
 // Core returns s itself: embedding it makes that part of an Attempt.
 func (s *State) Core() *State { return s }
@@ -114,8 +117,7 @@ func (s *State) Begun(ctx context.Context) context.Context {
 		if h.AttemptStart != nil {
 			ctx = h.AttemptStart(ctx, s.record())
 		}
-		hooked := ctx
-		s.hooked = &hooked
+		s.heard = &heard{ctx}
 	}
 	s.begun = true
 	return ctx
@@ -152,7 +154,7 @@ func (s *State) End(err error, broken bool) {
 	if s.begun && h.AttemptDone != nil {
 		r := s.record()
 		r.Duration = health.Now() - s.start
-		h.AttemptDone(*s.hooked, r)
+		h.AttemptDone(s.heard.ctx, r)
 	}
 	if s.answer {
 		s.call.done(s.err)
