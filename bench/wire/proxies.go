@@ -102,7 +102,7 @@ backend instances
 
 // traefik takes its instances from a file, as the others do.
 var traefik = proxyKind{
-	name: "Traefik", find: findTraefik,
+	name: "Traefik", find: findTraefik, routes: true,
 	version: func(context.Context, string) string { return traefikVersion },
 	args:    func(dir string) []string { return []string{"--configfile=" + filepath.Join(dir, "traefik.yaml")} },
 	files: map[string]string{

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,6 +26,7 @@ type proxyKind struct {
 	version func(ctx context.Context, path string) string
 	args    func(dir string) []string
 	files   map[string]string // templates over proxyConfig, by name
+	routes  bool              // it listens before it knows its routes: ready is who answers 200
 }
 
 // proxyConfig is what the templates are told.
@@ -44,7 +46,7 @@ type proxy struct {
 	release func()
 }
 
-// start runs the proxy at path before addrs and waits until it accepts connections. The caller ends it with stop.
+// start runs the proxy at path before addrs and waits until it does its work. The caller ends it with stop.
 func (k *proxyKind) start(ctx context.Context, path string, addrs []string, checks bool) (*proxy, error) {
 	addr, release, err := consultest.FreeAddr()
 	if err != nil {
@@ -63,7 +65,7 @@ func (k *proxyKind) start(ctx context.Context, path string, addrs []string, chec
 	cmd := exec.Command(path, k.args(dir)...) //nolint:noctx // it lives until stop, not for a call
 	cmd.Env = plainEnv(os.Environ())
 	if p.proc, err = consultest.StartProcess(cmd); err == nil {
-		err = p.ready(ctx)
+		err = p.ready(ctx, k.try)
 	}
 	if err != nil {
 		p.stop()
@@ -90,15 +92,40 @@ func (k *proxyKind) configure(c *proxyConfig) error {
 	return nil
 }
 
-// ready waits until the proxy accepts connections.
-func (p *proxy) ready(ctx context.Context) error {
+// try says whether the proxy at addr does its work.
+func (k *proxyKind) try(ctx context.Context, addr string) error {
+	if !k.routes {
+		var d net.Dialer
+		c, err := d.DialContext(ctx, "tcp", addr)
+		if err != nil {
+			return err
+		}
+		return c.Close()
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/", nil)
+	if err != nil {
+		return err
+	}
+	t := &http.Transport{DisableKeepAlives: true}
+	resp, err := t.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close() //nolint:errcheck // its status is all
+	if resp.StatusCode != http.StatusOK {
+		return errors.New(resp.Status)
+	}
+	return nil
+}
+
+// ready waits until the proxy does its work.
+func (p *proxy) ready(ctx context.Context, try func(context.Context, string) error) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	var d net.Dialer
 	for {
-		c, err := d.DialContext(ctx, "tcp", p.addr)
+		err := try(ctx, p.addr)
 		if err == nil {
-			return c.Close()
+			return nil
 		}
 		select {
 		case <-ctx.Done():
