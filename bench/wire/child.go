@@ -19,7 +19,7 @@ type child struct {
 	role    role
 	proc    *consultest.Process
 	stdin   io.WriteCloser
-	stdout  *os.File
+	answers *os.File
 	ask     *json.Encoder
 	replies *json.Decoder
 }
@@ -36,17 +36,17 @@ func startChild(ctx context.Context, r role, setup any) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	stdout, w, err := os.Pipe() // not StdoutPipe: Wait, which runs at once, would close it under the reader
+	answers, w, err := os.Pipe() // not its stdout: a library that this program links may write there, as go-zero's does
 	if err != nil {
 		return nil, err
 	}
-	cmd.Stdout = w
+	cmd.ExtraFiles = []*os.File{w} // answersFile there
 	proc, err := consultest.StartProcess(cmd)
 	_ = w.Close()
 	if err != nil {
-		return nil, errors.Join(err, stdout.Close())
+		return nil, errors.Join(err, answers.Close())
 	}
-	c := &child{role: r, proc: proc, stdin: stdin, stdout: stdout, ask: json.NewEncoder(stdin), replies: json.NewDecoder(stdout)}
+	c := &child{role: r, proc: proc, stdin: stdin, answers: answers, ask: json.NewEncoder(stdin), replies: json.NewDecoder(answers)}
 	if err := c.do(ctx, setup, nil); err != nil {
 		c.stop()
 		return nil, err
@@ -74,7 +74,10 @@ func (c *child) do(ctx context.Context, request, answer any) error {
 	if answer == nil {
 		return nil
 	}
-	return json.Unmarshal(got.Answer, answer)
+	if err := json.Unmarshal(got.Answer, answer); err != nil {
+		return fmt.Errorf("%s answered %d bytes, %.80q: %w", c.role, len(got.Answer), got.Answer, err)
+	}
+	return nil
 }
 
 // lost says why a child no longer answers.
@@ -93,7 +96,7 @@ func (c *child) stop() {
 	case <-time.After(2 * time.Second):
 		_ = c.proc.Kill()
 	}
-	_ = c.stdout.Close()
+	_ = c.answers.Close()
 }
 
 // kill ends the child as a crash would.

@@ -31,12 +31,15 @@ func init() {
 	if r == "" {
 		return
 	}
-	if err := serve(r, os.Stdin, os.Stdout); err != nil {
+	if err := serve(r, os.Stdin, os.NewFile(answersFile, "answers")); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", r, err)
 		os.Exit(1)
 	}
 	os.Exit(0)
 }
+
+// answersFile is where a child writes its answers: the first of exec.Cmd's ExtraFiles.
+const answersFile = 3
 
 // reply is a child's answer, in a line of JSON.
 type reply struct {
