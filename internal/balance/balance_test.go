@@ -63,6 +63,28 @@ func TestTurns(t *testing.T) {
 	}
 }
 
+// TestTheOrderOfTurns is that of a static stride: of weight w, w passes in every most, and every other index half a range
+// later, so that equal weights do not fall silent together.
+func TestTheOrderOfTurns(t *testing.T) {
+	rows := []struct{ weights, order []int }{
+		{[]int{1, 1, 1}, []int{0, 1, 2}},
+		{[]int{2, 1}, []int{0, 1, 0}},
+		{[]int{3, 1}, []int{0, 0, 1, 0}},
+		{[]int{1, 1, 4}, []int{2, 1, 2, 2, 0, 2}},
+		{[]int{2, 3, 4}, []int{1, 2, 0, 1, 2, 2, 0, 1, 2}},
+	}
+	for _, row := range rows {
+		turns, turn := NewTurns(row.weights), atomic.Uint64{}
+		var got []int
+		for range 2 * len(row.order) {
+			got = append(got, turns.Next(&turn))
+		}
+		if want := slices.Repeat(row.order, 2); !slices.Equal(got, want) {
+			t.Errorf("%v: %v, want %v", row.weights, got, want)
+		}
+	}
+}
+
 func TestTurnsAreSpread(t *testing.T) {
 	turns, turn := NewTurns([]int{4, 1}), atomic.Uint64{}
 	row, most := 0, 0

@@ -73,6 +73,45 @@ func TestWalkOffersAllUntilOneIsAccepted(t *testing.T) {
 	}
 }
 
+// TestWalkGoesToWhoWouldOwnTheKey if those before had left.
+func TestWalkGoesToWhoWouldOwnTheKey(t *testing.T) {
+	for _, weights := range [][]int{equal(6), {5, 1, 3, 1, 2, 4}} {
+		names := keys(len(weights))
+		for n := range 200 {
+			h := Hash(fmt.Sprint("key", n))
+			var order []int
+			if i := NewRing(names, weights).Walk(h, func(i int) bool { order = append(order, i); return false }); i != -1 {
+				t.Fatalf("%v, key %d: %d, though nobody accepted", weights, n, i)
+			}
+			var want []int
+			for len(want) < len(names) {
+				want = append(want, ownerWithout(names, weights, want, h))
+			}
+			if !slices.Equal(order, want) {
+				t.Fatalf("%v, key %d: offered to %v, want %v", weights, n, order, want)
+			}
+		}
+	}
+}
+
+// ownerWithout is who owns hash on the ring of all but those gone.
+func ownerWithout(names []string, weights, gone []int, hash uint64) int {
+	var list []string
+	var w, index []int
+	for i, name := range names {
+		if !slices.Contains(gone, i) {
+			list, w, index = append(list, name), append(w, weights[i]), append(index, i)
+		}
+	}
+	return index[NewRing(list, w).Walk(hash, first)]
+}
+
+func TestEqualWeightsNeedNoLogarithm(t *testing.T) {
+	if NewRing(keys(3), equal(3)).weights != nil {
+		t.Error("a ring of equal weights keeps them")
+	}
+}
+
 func TestAliasFollowsWeights(t *testing.T) {
 	if NewAlias([]int{3, 3, 3}) != nil || NewAlias(nil) != nil {
 		t.Error("a table for equal weights: a uniform draw does")

@@ -28,6 +28,9 @@ func TestBudget(t *testing.T) {
 		{"time earns nothing", 0.1, 10, []event{{0, 0, 10, 10}, {time.Hour, 0, 1, 0}}},
 		{"the cap falls when oks are old", 0.1, 10, []event{{0, 1000, 0, 0}, {s, 1000, 0, 0}, {9 * s, 0, 0, 0}, {12 * s, 0, 200, 10}}},
 		{"a busy past does not outlive its ten seconds", 0.1, 1, []event{{0, 1000, 0, 0}, {s, 1000, 0, 0}, {30 * s, 0, 50, 1}}},
+		{"oks of nine seconds ago count", 0.1, 10, []event{{0, 1000, 0, 0}, {9 * s, 0, 200, 100}}},
+		{"those of ten seconds ago do not", 0.1, 10, []event{{0, 1000, 0, 0}, {10 * s, 0, 200, 10}}},
+		{"a goroutine that is late counts no ok twice", 0.1, 10, []event{{0, 60, 0, 0}, {s, 20, 0, 0}, {0, 10, 20, 10}}},
 		{"a ratio of 0 earns nothing", 0, 2, []event{{0, 500, 3, 2}, {s, 500, 3, 0}}},
 	}
 	for _, row := range rows {

@@ -8,7 +8,7 @@ import (
 
 func near(t *testing.T, what string, got, want float64) {
 	t.Helper()
-	if math.Abs(got-want) > 1e-6*max(1, math.Abs(want)) {
+	if d := math.Abs(got - want); math.IsNaN(d) || d > 1e-6*max(1, math.Abs(want)) {
 		t.Errorf("%s = %v, want %v", what, got, want)
 	}
 }
@@ -125,6 +125,16 @@ func TestFailuresForgetWhatIsTooLittleToMatter(t *testing.T) {
 	f.add(0, 0)
 	if w := f.word.Load(); w>>32 != 0 {
 		t.Fatalf("a share of %v is still kept", f.read(0))
+	}
+}
+
+func TestFailuresBelowAHundredthAreNone(t *testing.T) {
+	for _, row := range []struct{ share, want float64 }{{0.0101, 0.0101}, {0.0099, 0}} {
+		var f failures
+		f.set(0, row.share)
+		if got := f.read(0); math.Abs(got-row.want) > 1e-6 {
+			t.Errorf("a share of %v reads %v, want %v", row.share, got, row.want)
+		}
 	}
 }
 

@@ -110,6 +110,9 @@ func TestFailoverIsObeyedInEnforceOnly(t *testing.T) {
 			for range 1000 {
 				far += w.Place()
 			}
+			if n := len(w.View().shares); n != 2 {
+				w.t.Errorf("apply %v: %d shares of 2 datacenters", apply, n)
+			}
 			if apply != (far > 900) || !apply && far != 0 {
 				w.t.Errorf("apply %v: %d of 1000 calls left a datacenter of which 1 %% is well", apply, far)
 			}

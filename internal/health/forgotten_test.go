@@ -21,6 +21,7 @@ func TestAnEndpointThatWasSlowIsMeasuredAgain(t *testing.T) {
 		want bool
 	}{
 		{"slow once, and long ago", with(pack(1, old), well), true},
+		{"slow exactly so long ago", with(pack(1, millis(now-10*time.Second)), well), false},
 		{"slow a second ago", with(pack(1, young), well), false},
 		{"never measured: taken to be like the other, the first draw", with(0, well), false},
 		{"a call is under way", with(pack(1, old), func(e *Endpoint) { e.Begin(false) }), false},

@@ -160,6 +160,9 @@ func TestRecovery(t *testing.T) {
 	if next := step(0, 0.4, 0.4); next != never {
 		t.Error("down at once, and nothing to wait for")
 	}
+	if next := step(s, 0.4, 0.4); next != never {
+		t.Error("no better, and a step is due")
+	}
 	if next := step(5*s, 0.9, 0.4); next != int64(time.Hour+15*s+s) {
 		t.Errorf("next step at %v, want a second after ten of being better", time.Duration(next)-time.Hour)
 	}

@@ -3,6 +3,7 @@ package health
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ func TestCapacityOfALoad(t *testing.T) {
 		{Load{Rate: 100, Utilization: 2}, 50}, // beyond what it can take
 		{Load{Rate: 100, Utilization: .5, Errors: 50}, 100},
 		{Load{Rate: 100}, 0},
+		{Load{Rate: 100, Errors: 50}, 0}, // its errors alone say nothing of what it can take
 		{Load{Utilization: .5}, 0},
 		{Load{Rate: -1, Utilization: .5}, 0},
 		{Load{Rate: 1, Utilization: .5, Errors: -1}, 0},
@@ -74,15 +76,15 @@ func TestReportsCountAfterABlackoutAndExpire(t *testing.T) {
 	for _, a := range []policy.Algorithm{policy.RoundRobin, policy.P2CEWMA, policy.LeastRequest} {
 		inWorld(t, 2, func(w *world) {
 			w.balance(a)
-			w.tell(loadBlackout-loadUpdate, 300, 100)
+			w.tell(9*time.Second, 300, 100)
 			w.wantShares(50, 50)
-			w.tell(2*loadUpdate, 300, 100)
+			w.tell(2*time.Second, 300, 100)
 			w.wantShares(75, 25)
-			time.Sleep(loadExpiry - 2*loadUpdate)
+			time.Sleep(3*time.Minute - 2*time.Second)
 			w.wantShares(75, 25)
-			time.Sleep(2 * loadUpdate)
+			time.Sleep(2 * time.Second)
 			w.wantShares(50, 50)
-			w.tell(loadUpdate, 300, 100) // another blackout
+			w.tell(time.Second, 300, 100) // another blackout
 			w.wantShares(50, 50)
 		})
 	}
@@ -99,7 +101,8 @@ func TestReportsOfSome(t *testing.T) {
 		"the silent are taken for the mean": {[]int{1, 1, 1}, []float64{300, 100, 0}, []int{50, 17, 33}},
 		"a listed weight is not doubled":    {[]int{2, 1}, []float64{200, 100}, []int{67, 33}},
 		"a canary stays one":                {[]int{10, 10, 1}, []float64{300, 100, 900}, []int{71, 24, 5}},
-		"ten times the mean at most":        {[]int{1, 1, 1}, []float64{1e-9, 1e-9, 1e9}, []int{3, 3, 94}},
+		"a tenth of the mean at least":      {[]int{1, 1, 1}, []float64{1e-9, 1e-9, 1e9}, []int{3, 3, 94}},
+		"ten times the mean at most":        {slices.Repeat([]int{1}, 31), append([]float64{1e9}, slices.Repeat([]float64{1e-9}, 30)...), []int{77, 1, 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, len(row.listed), func(w *world) {
@@ -116,6 +119,66 @@ func TestReportsOfSome(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestTheCapacityThatCounts, and when that changes by itself: reports come at these instants, and are asked at another.
+func TestTheCapacityThatCounts(t *testing.T) {
+	const s, m = time.Second, time.Minute
+	rows := []struct {
+		name  string
+		at    []time.Duration
+		asked time.Duration
+		want  float64
+		until time.Duration
+	}{
+		{"in the blackout", []time.Duration{0}, 10*s - 1, 0, 10 * s},
+		{"after it", []time.Duration{0}, 10 * s, 100, 3 * m},
+		{"just before it expires", []time.Duration{0}, 3*m - 1, 100, 3 * m},
+		{"expired", []time.Duration{0}, 3 * m, 0, time.Duration(never)},
+		{"repeated", []time.Duration{0, 5 * s, 12 * s}, 13 * s, 100, 12*s + 3*m},
+		{"repeated in time", []time.Duration{0, 3*m - 1}, 3 * m, 100, 6*m - 1},
+		{"repeated too late: all begins anew", []time.Duration{0, 3 * m}, 3*m + 10*s - 1, 0, 3*m + 10*s},
+		{"and counts in its turn", []time.Duration{0, 3 * m}, 3*m + 10*s, 100, 6 * m},
+	}
+	for _, row := range rows {
+		var r reports
+		for _, at := range row.at {
+			r.add(time.Hour+at, 100)
+		}
+		got, until := r.usable(time.Hour + row.asked)
+		if until != time.Duration(never) {
+			until -= time.Hour
+		}
+		if got != row.want || until != row.until {
+			t.Errorf("%s: %v until %v, want %v until %v", row.name, got, until, row.want, row.until)
+		}
+	}
+}
+
+// TestReportsAreObeyedASecondLater by the next pick, and not before.
+func TestReportsAreObeyedASecondLater(t *testing.T) {
+	inWorld(t, 2, func(w *world) {
+		before := w.View()
+		w.Reported(Now(), w.e(0), able(100))
+		time.Sleep(time.Second - 1)
+		if w.Pick(Now(), w.View(), Want{}); w.View() != before {
+			w.t.Error("obeyed before a second was over")
+		}
+		time.Sleep(time.Nanosecond)
+		if w.Pick(Now(), w.View(), Want{}); w.View() == before {
+			w.t.Error("a second later nothing has come of it")
+		}
+	})
+}
+
+// One whose reports do not count yet is taken for the mean of those whose do.
+func TestALateReporterIsTakenForTheMean(t *testing.T) {
+	inWorld(t, 3, func(w *world) {
+		w.balance(policy.RoundRobin)
+		w.tell(12*time.Second, 300, 100, 0)
+		w.tell(3*time.Second, 300, 100, 900)
+		w.wantShares(50, 17, 33)
+	})
 }
 
 // However many report, the view is replaced once a second at most, and watchers hear nothing of it.

@@ -19,6 +19,8 @@ func TestSlowStartBeginsAtTheInstancesOwnStart(t *testing.T) {
 	}{
 		{"it does not say", time.Time{}, now, now},
 		{"the catalogue's index", time.Unix(0, 4711), now, now},
+		{"a clock that was never set", time.Date(1999, 12, 31, 23, 59, 59, 0, time.UTC), now, now},
+		{"warm for long", time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), now, now - at.Sub(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC))},
 		{"four seconds ago", at.Add(-4 * time.Second), now, now - 4*time.Second},
 		{"its clock is ahead", at.Add(time.Minute), now, now},
 		{"one of the first", at, 0, 0},
@@ -57,5 +59,28 @@ func TestACallStaysInTheDatacenterItWasAdmittedTo(t *testing.T) {
 		if e, _ := w.Pick(Now(), w.Narrow(own), Want{Place: 1}); e == nil {
 			t.Error("nobody was picked where nobody of the datacenter is connected")
 		}
+	})
+}
+
+// TestADatacenterRegainsItsShareByPicks: nothing else runs, and each step is taken as soon as it is due.
+func TestADatacenterRegainsItsShareByPicks(t *testing.T) {
+	inWorld(t, 0, func(w *world) {
+		t := w.t
+		own := func(want float64) {
+			t.Helper()
+			w.Pick(Now(), w.View(), Want{})
+			near(t, "share of the own datacenter", w.View().shares[0], want)
+		}
+		w.Update(Now(), Tier{Members: members(1), Missing: 9}, Tier{Members: members(1)})
+		own(0.14)
+		w.Update(Now(), Tier{Members: members(1)}, Tier{Members: members(1)})
+		time.Sleep(11*time.Second - 1)
+		own(0.14)
+		time.Sleep(time.Nanosecond)
+		own(0.28) // a tenth of its health each second, and 1.4 times that of the calls
+		time.Sleep(time.Second)
+		own(0.42)
+		time.Sleep(time.Minute)
+		own(1)
 	})
 }

@@ -17,7 +17,7 @@ func TestSoftTripOfARow(t *testing.T) {
 		{"four", func(w *world) { w.fail(w.e(0), 4) }, false},
 		{"five within 100 ms of an ok happen by chance", func(w *world) {
 			w.report(w.e(0), OK)
-			time.Sleep(spread - 1)
+			time.Sleep(100*time.Millisecond - 1)
 			for range 19 {
 				w.report(w.e(0), Failed)
 			}
@@ -27,7 +27,7 @@ func TestSoftTripOfARow(t *testing.T) {
 			for range 5 {
 				w.report(w.e(0), Failed)
 			}
-			time.Sleep(spread)
+			time.Sleep(100 * time.Millisecond)
 			w.report(w.e(0), Failed)
 		}, true},
 		{"an ok ends the row", func(w *world) {
@@ -146,7 +146,7 @@ func TestThePeersMustDoClearlyBetter(t *testing.T) {
 	for _, row := range []struct {
 		peers float64
 		trip  bool
-	}{{0.24, true}, {0.26, false}} {
+	}{{0.24, true}, {0.25, true}, {0.26, false}} {
 		inWorld(t, 2, func(w *world) {
 			t := w.t
 			e, peer := w.e(0), w.e(1)
@@ -158,6 +158,37 @@ func TestThePeersMustDoClearlyBetter(t *testing.T) {
 			if got := w.shouldTrip(e, b.Counts()); got != row.trip {
 				t.Errorf("peers at %.2f: trip = %v, want %v", 1-row.peers, got, row.trip)
 			}
+		})
+	}
+}
+
+// TestPeersAreTheMeanOfTheOthers, of 64 at most.
+func TestPeersAreTheMeanOfTheOthers(t *testing.T) {
+	rows := []struct {
+		name      string
+		endpoints int
+		failing   func(i int) float64 // failure share; the suspect is 0
+		want      float64
+		others    bool
+	}{
+		{"none", 1, func(int) float64 { return 1 }, 0, false},
+		{"one", 2, func(i int) float64 { return 1 - 0.25*float64(i) }, 0.25, true},
+		{"not the suspect itself", 3, func(i int) float64 { return []float64{1, 0, 0}[i] }, 1, true},
+		{"more than the first", 3, func(i int) float64 { return []float64{1, 0, 0.5}[i] }, 0.75, true},
+		{"the last that counts", 100, func(i int) float64 { return float64(i / 64) }, 63.0 / 64, true},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			inWorld(t, row.endpoints, func(w *world) {
+				for i, e := range w.View().All {
+					e.failures.set(millis(Now()), row.failing(i))
+				}
+				got, ok := w.peers(w.e(0), Now())
+				near(w.t, "success of the others", got, row.want)
+				if ok != row.others {
+					w.t.Errorf("there are others: %v, want %v", ok, row.others)
+				}
+			})
 		})
 	}
 }
@@ -270,10 +301,10 @@ func TestStallGuard(t *testing.T) {
 		before := Now()
 		time.Sleep(2 * time.Second) // the process stands still
 		late := func(r Report) Outcome { r.Outcome, r.Start, r.Now = Failed, before, Now(); return w.Report(w.e(0), r) }
-		if got := late(Report{Late: stall, Timeout: true}); got != Failed {
+		if got := late(Report{Late: 100 * time.Millisecond, Timeout: true}); got != Failed {
 			t.Errorf("late by 100 ms: %v, want failed", got)
 		}
-		if got := late(Report{Late: stall + 1, Timeout: true}); got != Ignored {
+		if got := late(Report{Late: 100*time.Millisecond + 1, Timeout: true}); got != Ignored {
 			t.Errorf("late by more: %v, want ignored", got)
 		}
 		if got := late(Report{}); got != Ignored {
