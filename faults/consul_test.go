@@ -683,6 +683,38 @@ func inSequence(e *eye) map[string]int {
 	return tries
 }
 
+// Of the lost that are held, those that die leave at their first refused connection, long before their 30 seconds are over.
+func TestRow9HeldAndDead(t *testing.T) {
+	t.Parallel()
+	row(t, 9)
+	synctest.Test(t, func(t *testing.T) {
+		m, r := newMemory(t), newScripted()
+		all, hosts := fleet(m, 10, 10*time.Millisecond)
+		var e eye
+		web := m.web(newHop(t, onehop.WithResolver(r), onehop.WithPolicies(policy.Static{}), e.option()))
+		r.say(all...)
+		tr := drive(t, web, "http://pay/", 100)
+		time.Sleep(5 * time.Second)
+		r.say(all[:2]...)
+		time.Sleep(5 * time.Second)
+		for _, x := range hosts[2:] {
+			m.kill(x)
+		}
+		time.Sleep(5 * time.Second)
+		tr.stop().wantNoneFailed(t)
+		tries := inSequence(&e)
+		figuref(t, "held and dead: %d of 8 have left after 5 s, %d were tried", e.decided("drain"), len(tries))
+		if e.decided("drain") != 8 {
+			t.Errorf("%d of the 8 dead have left", e.decided("drain"))
+		}
+		for addr, n := range tries {
+			if n > 1 {
+				t.Errorf("%d refused tries at %s, one after the other", n, addr)
+			}
+		}
+	})
+}
+
 // The 30 seconds in which the lost are held, in virtual time.
 func TestRow9HeldForHalfAMinute(t *testing.T) {
 	t.Parallel()

@@ -179,17 +179,26 @@ func TestCanaryIsNeverSeen(t *testing.T) {
 	}
 }
 
-// The environment's proxy would be a second hop, and would see what is not for it.
+// A proxy would be a second hop, and would see what is not for it. Our dials go to the endpoint even where the transport
+// believes in one: what would be lost is the form of the request (RFC 9112, 3.2.2), and the proxy's password to the service.
 func TestProxyIsIgnoredForServices(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32
 	proxy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
 	defer proxy.Close()
 	u, _ := url.Parse(proxy.URL)
+	u.User = url.UserPassword("canary", "canary")
 	s := newServer(t)
+	var line, credentials string
+	s.behave(func(_ http.ResponseWriter, r *http.Request) {
+		line, credentials = r.RequestURI, r.Header.Get("Proxy-Authorization")
+	})
 	web := webOf(t, static(t, policy.Default(), []string{s.addr}), httpclient.WithTransport(&http.Transport{Proxy: http.ProxyURL(u)}))
-	if o := get(t, web, "http://pay/"); !o.ok() || asked.Load() != 0 || s.seen() != 1 {
+	if o := get(t, web, "http://pay/path?q=1"); !o.ok() || asked.Load() != 0 || s.seen() != 1 {
 		t.Errorf("%v; the proxy saw %d requests, the service %d", o.err, asked.Load(), s.seen())
+	}
+	if line != "/path?q=1" || credentials != "" {
+		t.Errorf("the service was asked for %q, with the proxy's credentials %q", line, credentials)
 	}
 }
 

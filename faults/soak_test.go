@@ -158,6 +158,7 @@ type soak struct {
 	t       *testing.T
 	servers []*ailing
 	tickets *once
+	avoided map[string]*atomic.Int64 // endpoints that are avoided now, by service
 
 	length time.Duration // 0: until calls were made
 	calls  int64
@@ -170,7 +171,7 @@ type soak struct {
 // newSoak is as long as ONEHOP_SOAK says: a duration such as 2m, or a number of calls such as 10000000.
 func newSoak(t *testing.T) *soak {
 	t.Helper()
-	s := &soak{t: t, tickets: newOnce(1 << 27)}
+	s := &soak{t: t, tickets: newOnce(1 << 27), avoided: map[string]*atomic.Int64{"web": {}, "pay": {}}}
 	text := os.Getenv("ONEHOP_SOAK")
 	if text == "" {
 		t.Skip("it needs ONEHOP_SOAK, a duration such as 2m or a number of calls")
@@ -185,6 +186,18 @@ func newSoak(t *testing.T) *soak {
 		s.servers = append(s.servers, newAiling(t, s.tickets))
 	}
 	return s
+}
+
+// option follows who is avoided: it explains a call that failed.
+func (s *soak) option() onehop.Option {
+	return onehop.WithObserver(onehop.Observer{Decided: func(_ context.Context, d onehop.Decision) {
+		switch d.Action {
+		case "open":
+			s.avoided[d.Target.Service].Add(1)
+		case "close":
+			s.avoided[d.Target.Service].Add(-1)
+		}
+	}})
 }
 
 // done is the part that is over, 1 at the end.
@@ -202,7 +215,7 @@ func (s *soak) work(n int, count *atomic.Int64, one func() error) {
 			for s.done() < 1 {
 				count.Add(1)
 				if err := one(); err != nil && s.failed.Add(1) <= 5 {
-					s.t.Logf("%s: %v", onehop.ReasonOf(err), err)
+					s.t.Logf("%q: %v; avoided: %d of web, %d of pay", onehop.ReasonOf(err), err, s.avoided["web"].Load(), s.avoided["pay"].Load())
 				}
 			}
 		})
@@ -232,7 +245,7 @@ func (s *soak) begin(ctx context.Context, web *http.Client, stub pb.TestServiceC
 	s.wg.Go(func() {
 		for s.done() < 1 {
 			s.servers[rand.IntN(len(s.servers))].ail(ctx, 1+rand.Int32N(faultKinds-1), 200*time.Millisecond)
-			pause(ctx, time.Second) // so that at any time most are well and known to be
+			pause(ctx, time.Second) // so that at any time most are well, known to be or not
 		}
 	})
 }
@@ -253,7 +266,7 @@ func TestSoak(t *testing.T) {
 		web, rpc = append(web, a.addr), append(rpc, a.grpcAddr)
 	}
 	goroutines := runtime.NumGoroutine()
-	hop := newHop(t, onehop.WithResolver(resolver.Static{"web": web, "pay": rpc}), onehop.WithPolicies(policy.Static{}))
+	hop := newHop(t, onehop.WithResolver(resolver.Static{"web": web, "pay": rpc}), onehop.WithPolicies(policy.Static{}), s.option())
 	client := webOf(t, hop)
 	conn, err := grpcresolver.NewClient(hop, "pay", grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
