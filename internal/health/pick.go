@@ -12,8 +12,9 @@ type Want struct {
 }
 
 // Pick chooses an endpoint of v for an attempt, nil where v has none. In order of preference: one whose probe is due,
-// an available one not yet tried, any available one, one not yet tried, any. probe, when not nil, must be called once
-// with what Report said of the attempt.
+// an available one not yet tried, any available one, one not yet tried, any; where all that are available fail in a row,
+// those avoided for their failures come before any available one again. probe, when not nil, must be called once with what
+// Report said of the attempt.
 func (s *Set) Pick(now time.Duration, v *View, want Want) (e *Endpoint, probe func(Outcome)) {
 	if int64(now) >= s.due.Load() {
 		s.overdue(now)

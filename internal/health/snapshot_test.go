@@ -150,6 +150,16 @@ func TestPickPrefers(t *testing.T) {
 			t.Error("Untried is about available endpoints")
 		}
 		for _, e := range []*Endpoint{a, b, c} {
+			e.consec.Store(2)
+		}
+		always("all available fail in a row: one avoided for its failures", d, a, b, c)
+		d.redial = refusing
+		for range 50 {
+			if got, _ := w.Pick(Now(), w.View(), Want{Tried: []*Endpoint{a, b, c}}); got == d {
+				t.Fatal("one that no dial reached is left to our own dials")
+			}
+		}
+		for _, e := range []*Endpoint{a, b, c} {
 			w.open(Now(), e, nil)
 		}
 		always("none available: untried", d, a, b, c)

@@ -67,6 +67,9 @@ func (s *Set) choose(now time.Duration, v *View, want *Want) *Endpoint {
 	case 0:
 		return nil
 	case 1:
+		if len(want.Tried) > 0 {
+			return s.untried(now, v, want.Place, want.Tried)
+		}
 		return v.pickable[0]
 	}
 	if want.Hash != 0 && v.settings.LoadBalancing.Algorithm == policy.RingHash {
@@ -226,10 +229,10 @@ func latencies(a, b *Endpoint) (la, lb float64) {
 func (e *Endpoint) failing() bool { return !e.failures.none() && e.consec.Load() != 0 }
 
 // untried serves retries, which are rare: it may allocate. It looks for another endpoint where the call belongs, then
-// anywhere.
+// anywhere, then among those that are avoided.
 func (s *Set) untried(now time.Duration, v *View, place int, tried []*Endpoint) *Endpoint {
 	left := v.group(place).endpoints
-	for _, list := range [][]*Endpoint{left, v.pickable} {
+	for _, list := range [][]*Endpoint{left, v.pickable, s.lastResort(v)} {
 		if others := without(list, tried); len(others) > 0 {
 			left = others
 			break
@@ -240,6 +243,23 @@ func (s *Set) untried(now time.Duration, v *View, place int, tried []*Endpoint) 
 	}
 	i, j := balance.Two(len(left))
 	return s.cheaper(now, v, left[i], left[j])
+}
+
+// lastResort is who may have recovered unseen, where everybody who is available fails in a row: those that are avoided for
+// their failures. The last one available never opens, since it has no peer to be compared with, and nobody else would be
+// called before a probe is due. Whom no dial reached is left to our own dials.
+func (s *Set) lastResort(v *View) (list []*Endpoint) {
+	for _, e := range v.pickable {
+		if e.consec.Load() < 2 { // one failure happens by chance: it is likelier to serve than one that is avoided
+			return nil
+		}
+	}
+	for _, e := range v.open {
+		if v.shares[e.tier] > 0 && s.redialOf(e) == nil {
+			list = append(list, e)
+		}
+	}
+	return list
 }
 
 func without(list, tried []*Endpoint) []*Endpoint {
