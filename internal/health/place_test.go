@@ -71,9 +71,9 @@ func TestADatacenterRegainsItsShareByPicks(t *testing.T) {
 			w.Pick(Now(), w.View(), Want{})
 			near(t, "share of the own datacenter", w.View().shares[0], want)
 		}
-		w.Update(Now(), Tier{Members: members(1), Missing: 9}, Tier{Members: members(1)})
+		w.Update(Now(), Tier{Members: members(1), Missing: 9}, Tier{Members: members(4)})
 		own(0.14)
-		w.Update(Now(), Tier{Members: members(1)}, Tier{Members: members(1)})
+		w.Update(Now(), Tier{Members: members(1)}, Tier{Members: members(4)})
 		time.Sleep(11*time.Second - 1)
 		own(0.14)
 		time.Sleep(time.Nanosecond)
