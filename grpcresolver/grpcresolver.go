@@ -54,7 +54,8 @@ func DialOptions(hop *onehop.Client) []grpc.DialOption {
 //   - timeout of methods that a linked proto knows to be unary, never of others: it would cut a stream.
 //
 // What service config cannot say is not done: connect_timeout, attempt_timeout, hedge, limits, the brake, exclusion of tried endpoints, retries
-// of what was not sent for methods not known to be idempotent (but for grpc-go's transparent retry). grpc-go refills its
+// of what was not sent for methods not known to be idempotent (but for grpc-go's transparent retry); of what [onehop.With] says only
+// the hash key is heard. grpc-go refills its
 // throttle at each update, so that amplification is not bounded while endpoints churn. Do not combine it with
 // [DialOptions], which need no Register.
 func NewBuilder(hop *onehop.Client) grpcresolver.Builder {

@@ -75,10 +75,13 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	return p.pickAlone(info)
 }
 
-// pickAlone serves calls without the interceptors, the scheme-only mode: each attempt stands for itself.
+// pickAlone serves calls without the interceptors, the scheme-only mode: each attempt stands for itself. Of the call it
+// knows what its context does: the key of the ring.
 func (p *picker) pickAlone(info balancer.PickInfo) (balancer.PickResult, error) {
 	set, start := p.up.Set(), health.Now()
-	e, _ := set.Pick(start, p.view(), health.Want{})
+	var call engine.Call
+	mark(info.Ctx, &call, p.up)
+	e, _ := set.Pick(start, p.view(), health.Want{Hash: call.Hash(), Place: set.Place()})
 	if e == nil {
 		return balancer.PickResult{}, p.nobody()
 	}

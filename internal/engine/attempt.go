@@ -86,7 +86,7 @@ func (s *State) Pick(v *health.View) bool {
 		now = health.Now()
 	}
 	e, probe := set.Pick(now, v, health.Want{
-		Tried: tried, Probe: s.Number == 1 && s.call.mayProbe(), Hash: s.call.hash(), Place: int(s.call.place), Conn: s.call.conn(),
+		Tried: tried, Probe: s.Number == 1 && s.call.mayProbe(), Hash: s.call.Hash(), Place: int(s.call.place), Conn: s.call.conn(),
 	})
 	if e == nil {
 		return false

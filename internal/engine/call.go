@@ -120,8 +120,8 @@ func (c *Call) Retryable() bool {
 
 func (c *Call) noRetry() bool { return c.Options != nil && c.Options.NoRetry }
 
-// hash is where the call's key lies on a ring; 0: it has none.
-func (c *Call) hash() uint64 {
+// Hash is where the call's key lies on a ring; 0: it has none.
+func (c *Call) Hash() uint64 {
 	if c.Options != nil && c.Options.HashKey != "" {
 		return ringPlace(c.Options.HashKey)
 	}
