@@ -11,15 +11,17 @@ import (
 
 // What a stream's caller holds: a grpc.ClientStream over whichever attempt is the current one.
 
-// open makes a stream the current one, after what was sent before has been sent on it, too. false: it broke meanwhile.
+// open makes a stream the current one, after what was sent before has been sent on it, too. false: it broke meanwhile, or
+// what was sent before is not kept any more.
 func (c *streamCall) open(s grpc.ClientStream) bool {
 	for i := 0; ; i++ {
 		c.mu.Lock()
-		if i == len(c.past.messages) {
-			if c.past.closed {
-				_ = s.CloseSend() // always nil
-			}
-			c.current = s
+		switch {
+		case c.lacking(s):
+			c.mu.Unlock()
+			return false
+		case i == len(c.past.messages):
+			c.caughtUp(s)
 			c.mu.Unlock()
 			c.first.Do(func() { close(c.opened) })
 			return true
@@ -32,8 +34,80 @@ func (c *streamCall) open(s grpc.ClientStream) bool {
 	}
 }
 
+// lacking says that s cannot get what was sent on the stream before it, which is not kept any more: Context or Trailer were
+// asked for, or too much was sent, after the loop had decided to go on. Under mu.
+func (c *streamCall) lacking(s grpc.ClientStream) bool {
+	return c.past.lost && c.current != nil && c.current != s
+}
+
+// caughtUp says that s has got all that was sent before. Under mu.
+func (c *streamCall) caughtUp(s grpc.ClientStream) {
+	if c.past.closed {
+		_ = s.CloseSend() // always nil
+	}
+	if c.catching != nil { // it is the call's already
+		c.catching = nil
+		c.past.forget()
+	}
+	c.replace(s)
+}
+
+// replace makes s the current stream. Under mu.
+func (c *streamCall) replace(s grpc.ClientStream) {
+	c.current = s
+	if c.replaced != nil {
+		close(c.replaced)
+		c.replaced = nil
+	}
+}
+
+// settle makes s, which the server has answered on, the call's. What was sent before may still be on its way, and what the
+// caller sends from now on waits for it. false: it will not come whole.
+func (c *streamCall) settle(s grpc.ClientStream, resumed <-chan struct{}) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.current == s {
+		return true
+	}
+	if c.lacking(s) {
+		return false
+	}
+	select {
+	case <-resumed: // it broke meanwhile: RecvMsg has what the server said before
+	default:
+		c.catching = resumed
+	}
+	c.replace(s)
+	return true
+}
+
+// awaitNext waits until s, which broke, is the current stream no longer, or the loop is over. What is sent meanwhile could
+// only be kept, without bounds.
+func (c *streamCall) awaitNext(s grpc.ClientStream) {
+	c.mu.Lock()
+	if c.current != s {
+		c.mu.Unlock()
+		return
+	}
+	if c.replaced == nil {
+		c.replaced = make(chan struct{})
+	}
+	replaced := c.replaced
+	c.mu.Unlock()
+	select {
+	case <-replaced:
+	case <-c.decided:
+	}
+}
+
 // now is the current stream, and whether the loop is over.
 func (c *streamCall) now() (s grpc.ClientStream, over bool) {
+	s, over, _ = c.state()
+	return s, over
+}
+
+// state is now, and what is closed when s has got all that was sent before it; nil: it has.
+func (c *streamCall) state() (s grpc.ClientStream, over bool, catching <-chan struct{}) {
 	select {
 	case <-c.decided:
 		over = true
@@ -41,22 +115,29 @@ func (c *streamCall) now() (s grpc.ClientStream, over bool) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.current, over
+	return c.current, over, c.catching
 }
 
 // SendMsg implements grpc.ClientStream. Before the decision a broken stream is no error: the loop may find another.
 func (c *streamCall) SendMsg(m any) error {
 	for {
-		s, over := c.now()
+		s, over, catching := c.state()
 		if over && c.failure != nil {
 			return io.EOF // RecvMsg has the reason
+		}
+		if catching != nil {
+			<-catching
+			continue
 		}
 		err := s.SendMsg(m) // without the lock: flow control may hold it, and the first answer must not wait for it
 		if over || c.direct || err != nil && !errors.Is(err, io.EOF) {
 			c.cannotSend(err)
 			return err
 		}
-		if c.remember(s, m) {
+		switch {
+		case err != nil:
+			c.awaitNext(s)
+		case c.remember(s, m):
 			return nil
 		}
 	}
@@ -88,8 +169,11 @@ func (c *streamCall) remember(s grpc.ClientStream, m any) bool {
 func (c *streamCall) CloseSend() error {
 	c.mu.Lock()
 	c.past.closed = true
-	s := c.current
+	s, catching := c.current, c.catching
 	c.mu.Unlock()
+	if catching != nil {
+		return nil // what was sent before comes first
+	}
 	return s.CloseSend() // never waits
 }
 
@@ -102,7 +186,8 @@ func (c *streamCall) RecvMsg(m any) error {
 	if c.failure != nil {
 		return c.failure
 	}
-	return c.current.RecvMsg(m)
+	s, _ := c.now()
+	return s.RecvMsg(m)
 }
 
 // recvDirect is the RecvMsg of a direct call. The first one waits for the loop's verdict, which knows better than a broken
@@ -130,7 +215,8 @@ func (c *streamCall) Header() (metadata.MD, error) {
 	if c.failure != nil {
 		return nil, c.failure
 	}
-	return c.current.Header()
+	s, _ := c.now()
+	return s.Header()
 }
 
 // Trailer implements grpc.ClientStream. Asked for before the end, it commits, as with grpc-go.
@@ -143,6 +229,13 @@ func (c *streamCall) Context() context.Context { return c.pinned().Context() }
 func (c *streamCall) pinned() grpc.ClientStream {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.past.forget()
+	c.forget()
 	return c.current
+}
+
+// forget gives up on another attempt. Under mu.
+func (c *streamCall) forget() {
+	if c.catching == nil { // else what is kept is on its way to the last one
+		c.past.forget()
+	}
 }

@@ -37,11 +37,13 @@ type streamCall struct {
 	first   sync.Once     // opened
 	ended   sync.Once     // the call's end is told
 
-	mu      sync.Mutex // below
-	current grpc.ClientStream
-	past    replay // what was sent, for the next attempt
-	local   error  // a message that could not be sent at all
-	failure error  // of a call that ended without an answer; set before decided is closed
+	mu       sync.Mutex        // below
+	current  grpc.ClientStream // nil: none was opened yet
+	replaced chan struct{}     // closed when another takes its place; nil: nobody waits for that
+	catching <-chan struct{}   // closed when it has got all that was sent on those before; nil: it has
+	past     replay            // what was sent, for the next attempt
+	local    error             // a message that could not be sent at all
+	failure  error             // of a call that ended without an answer; set before decided is closed
 }
 
 // stream is the innermost interceptor.
@@ -78,7 +80,7 @@ func (l *link) stream(
 func (c *streamCall) run(ctx context.Context) {
 	err := c.Run(ctx, c.found.up, c)
 	c.mu.Lock()
-	c.past.forget() // the stream is committed, or lost
+	c.forget() // the stream is committed, or lost
 	won, _ := c.Winner().(*streamTry)
 	switch {
 	case err != nil:

@@ -39,14 +39,65 @@ func (t *streamTry) Send(ctx context.Context) engine.Result {
 		return t.result(ctx, err)
 	}
 	t.stream = s
-	whole := c.open(s)
+	before := t.ledger.lastError()
+	resumed := t.resume()
 	if c.direct {
 		return t.listen(ctx)
 	}
-	if md, _ := s.Header(); md != nil && whole {
+	if md, _ := s.Header(); md != nil && c.settle(s, resumed) {
 		return engine.Result{Answer: true, Unsampled: true}
 	}
-	return t.result(ctx, ended(s))
+	if c.forgotten(s) {
+		return t.abandon(before)
+	}
+	err = ended(s)
+	<-resumed
+	return t.result(ctx, err)
+}
+
+var nothingBefore = func() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// resume sends what was sent on the streams before, beside the loop: a server may answer before it reads, and flow control
+// holds what it does not read. The channel is closed when that is over.
+func (t *streamTry) resume() <-chan struct{} {
+	c, s := t.call, t.stream
+	if before, _ := c.now(); before == nil {
+		c.open(s)
+		return nothingBefore
+	}
+	over := make(chan struct{})
+	go func() {
+		whole := c.open(s)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		close(over)
+		switch {
+		case whole:
+		case c.catching == over: // it is the call's, and broke
+			c.catching = nil
+		case c.lacking(s): // the server would wait for the rest
+			t.cancel()
+		}
+	}()
+	return over
+}
+
+var errForgotten = status.Error(codes.Unavailable, "the stream broke, and what was sent on it is not kept any more")
+
+// abandon ends a stream on which not all can be sent that was sent before: the attempt before, which ended with err, was the
+// last.
+func (t *streamTry) abandon(err error) engine.Result {
+	if t.err = err; err == nil {
+		t.err = errForgotten
+	}
+	t.cancel()
+	_ = ended(t.stream) // after which grpc-go touches no call option any more
+	t.stream = nil
+	return engine.Result{Outcome: health.Ignored, Answer: true, Stop: true, Unsampled: true, Err: t.err}
 }
 
 // ended is how a stream without headers ended; nil: well. Only RecvMsg tells: what grpc-go says elsewhere is nothing where a
@@ -101,6 +152,13 @@ func (c *streamCall) standing() (local, replayable bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.local != nil, !c.past.lost
+}
+
+// forgotten says that not all that was sent can be sent on s.
+func (c *streamCall) forgotten(s grpc.ClientStream) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lacking(s)
 }
 
 // Discard implements engine.Attempt.
