@@ -52,13 +52,13 @@ func lay(t *testing.T, words ...string) *network {
 }
 
 // add puts a server at an address; kill ends it, and whoever dials there is refused.
-func (n *network) add(t *testing.T, addr string, impl pb.TestServiceServer) (kill func()) {
+func (n *network) add(t *testing.T, addr string, impl pb.TestServiceServer, opts ...grpc.ServerOption) (kill func()) {
 	t.Helper()
 	lis := bufconn.Listen(1 << 16)
 	n.mu.Lock()
 	n.servers[addr] = lis
 	n.mu.Unlock()
-	s := grpc.NewServer()
+	s := grpc.NewServer(opts...)
 	pb.RegisterTestServiceServer(s, impl)
 	go func() { _ = s.Serve(lis) }()
 	t.Cleanup(s.Stop)

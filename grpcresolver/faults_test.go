@@ -271,7 +271,9 @@ func TestPushback(t *testing.T) {
 			_ = grpc.SetTrailer(ctx, metadata.Pairs("grpc-retry-pushback-ms", value))
 			return status.Error(codes.Unavailable, "not now")
 		}
-		hop, _ := hopTo(t, fast(), s.addr)
+		p := fast()
+		p.Retry.Backoff.Max = time.Second // it is waited for up to that
+		hop, _ := hopTo(t, p, s.addr)
 		_, client := dial(t, hop)
 		_, err := client.UnaryCall(call(t, value, onehop.Idempotent()), &pb.SimpleRequest{})
 		if l.of(value) != want || (err == nil) != (want == 2) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
@@ -143,6 +144,7 @@ func TestA6Retries(t *testing.T) {
 	s.start()
 	t.Cleanup(s.kill)
 	p := fast()
+	p.Retry.Backoff.Max = time.Second // a pushback is waited for up to it
 	p.Routes = []policy.Route{route("all", testService+"/*", func(r *policy.Route) { r.Idempotent, r.Settings = true, p.Settings })}
 	p.Budget.Min = 100 // throttling has its own test
 	hop, _ := hopTo(t, p, s.addr)
@@ -161,11 +163,7 @@ func TestA6Retries(t *testing.T) {
 					if got := wordsA6(err); got != c.want {
 						t.Errorf("the caller got %s; want %s", got, c.want)
 					}
-					seen, pause := a.told()
-					if way == "NewClient" {
-						pause = c.pause // the endpoint's, not the call's: TestA6PushbackBindsItsEndpoint
-					}
-					if seen != c.seen || pause < c.pause {
+					if seen, pause := a.told(); seen != c.seen || pause < c.pause {
 						t.Errorf("the server saw %s, %s between the first two; want %s, at least %s", seen, pause, c.seen, c.pause)
 					}
 				})
@@ -175,28 +173,53 @@ func TestA6Retries(t *testing.T) {
 }
 
 // Where A6 lets the call wait for as long as the server says, onehop lets the server be: the call goes on elsewhere at
-// once, and others keep away from it.
+// once, and others keep away from it, whatever the algorithm.
 func TestA6PushbackBindsItsEndpoint(t *testing.T) {
-	busy := &acting{script: []act{{code: codes.Unavailable, pushback: []string{"60000"}}}}
-	free := &acting{script: []act{{}}}
-	var addrs []string
-	for _, a := range []*acting{busy, free} {
-		s := &server{t: t, addr: "127.0.0.1:0", impl: a}
-		s.start()
-		t.Cleanup(s.kill)
-		addrs = append(addrs, s.addr)
+	for _, algorithm := range []policy.Algorithm{policy.P2CEWMA, policy.LeastRequest, policy.RoundRobin, policy.RingHash} {
+		t.Run(string(algorithm), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				busy := &acting{script: []act{{code: codes.Unavailable, pushback: []string{"60000"}}}}
+				n := lay(t)
+				n.add(t, "10.0.0.1:80", busy)
+				n.add(t, "10.0.0.2:80", &acting{script: []act{{}}})
+				p := fast()
+				p.LoadBalancing.Algorithm = algorithm
+				hop, _ := hopTo(t, p, "10.0.0.1:80", "10.0.0.2:80")
+				conn, client := dial(t, hop, grpc.WithContextDialer(n.dial))
+				conn.Connect()
+				synctest.Wait() // both connections stand
+				asked := func() bool { seen, _ := busy.told(); return seen != "[]" }
+				for i := 0; !asked() || i < 50; i++ {
+					if err := callA6(call(t, "bound", onehop.Idempotent(), onehop.HashKey(fmt.Sprint(i))), client); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if seen, _ := busy.told(); seen != `[""]` {
+					t.Errorf("the busy server saw %s; want one attempt", seen)
+				}
+			})
+		})
 	}
-	hop, _ := hopTo(t, fast(), addrs...)
-	_, client := dial(t, hop)
-	asked := func() bool { seen, _ := busy.told(); return seen != "[]" }
-	for i := 0; !asked() || i < 50; i++ {
-		if err := callA6(call(t, "bound", onehop.Idempotent()), client); err != nil {
-			t.Fatal(err)
+}
+
+// A pause that is longer than a backoff may be is not waited for where nobody else can be asked, nor is the server asked
+// before: the caller gets what it said.
+func TestA6PushbackBeyondTheLongestBackoff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &acting{script: []act{{code: codes.Unavailable, pushback: []string{"60000"}}, {}}}
+		n := lay(t)
+		n.add(t, "10.0.0.1:80", a)
+		hop, _ := hopTo(t, policy.Default(), "10.0.0.1:80")
+		_, client := dial(t, hop, grpc.WithContextDialer(n.dial))
+		var trailer metadata.MD
+		_, err := client.UnaryCall(call(t, "long", onehop.Idempotent()), &pb.SimpleRequest{}, grpc.Trailer(&trailer))
+		if got := wordsA6(err); got != "Unavailable: attempt 1" || fmt.Sprint(trailer.Get("grpc-retry-pushback-ms")) != "[60000]" {
+			t.Errorf("the caller got %s and %v", got, trailer)
 		}
-	}
-	if seen, _ := busy.told(); seen != `[""]` {
-		t.Errorf("the busy server saw %s; want one attempt", seen)
-	}
+		if seen, _ := a.told(); seen != `[""]` {
+			t.Errorf("the server saw %s; want one attempt", seen)
+		}
+	})
 }
 
 // Throttling: retries are paid from what is at hand, which calls that fail use up and good answers fill. grpc-go's bucket and

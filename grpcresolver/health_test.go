@@ -14,7 +14,7 @@ import (
 	"github.com/onehop-go/onehop"
 )
 
-// A server that says NOT_SERVING by grpc.health.v1 gets no calls until it says SERVING; one without health checking does.
+// A server that says NOT_SERVING by grpc.health.v1 gets no calls while it does; one without health checking gets them.
 func TestHealthCheckIsHonoured(t *testing.T) {
 	var l executions
 	checked, plain := startServer(t, &l), startServer(t, &l)
@@ -35,6 +35,8 @@ func TestHealthCheckIsHonoured(t *testing.T) {
 	}
 	h.SetServingStatus("stock", grpc_health_v1.HealthCheckResponse_SERVING)
 	waitReady(t, client, checked)
+	h.SetServingStatus("stock", grpc_health_v1.HealthCheckResponse_NOT_SERVING)
+	waitLeft(t, client, checked)
 }
 
 // All endpoints unreachable for long: grpc-go's backoff has grown, and still the first that comes back is found soon.
@@ -65,44 +67,98 @@ func TestReturnFromTotalOutage(t *testing.T) {
 	})
 }
 
-// No pick waits for a connection that is being made while another is ready.
+// No pick waits for a connection that is being made while another is ready, in both modes.
 func TestPickDoesNotWaitForOthers(t *testing.T) {
-	var l executions
-	s := startServer(t, &l)
-	hop, script := hopTo(t, fast(), s.addr)
-	_, client := dial(t, hop)
-	waitReady(t, client, s)
-	script.set(s.addr, "192.0.2.1:1") // TEST-NET-1: nobody answers
-	for i := range 50 {
-		if _, err := client.UnaryCall(call(t, fmt.Sprint("p", i)), &pb.SimpleRequest{}); err != nil {
-			t.Fatal(err)
-		}
+	for mode, dial := range modes {
+		t.Run(mode, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := lay(t, "10.0.0.1:80=a", "10.0.0.2:80=silent")
+				hop, script := hopTo(t, fast(), "10.0.0.1:80")
+				conn, client := dial(t, hop, grpc.WithContextDialer(n.dial))
+				conn.Connect()
+				synctest.Wait()
+				script.set("10.0.0.1:80", "10.0.0.2:80")
+				synctest.Wait()
+				if !tried(n, "10.0.0.2:80") {
+					t.Fatal("nobody connects to the newcomer")
+				}
+				begun := time.Now()
+				for i := range 50 {
+					if _, err := client.UnaryCall(call(t, fmt.Sprint("p", i)), &pb.SimpleRequest{}); err != nil {
+						t.Fatal(err)
+					}
+					stream, err := client.FullDuplexCall(call(t, fmt.Sprint("s", i)))
+					if err == nil {
+						err = pingPong(stream, 1)
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+				}
+				if took := time.Since(begun); took != 0 {
+					t.Errorf("the calls waited for %v", took)
+				}
+			})
+		})
 	}
 }
 
-// What left the upstream gets no calls, even while its connection lives; an empty set is an error that says so, and what
-// comes next is called at once.
+// What left the upstream gets no calls, even while its connection lives, and what comes back does.
 func TestEndpointsComeAndGo(t *testing.T) {
 	var l executions
 	a, b := startServer(t, &l), startServer(t, &l)
 	hop, script := hopTo(t, fast(), a.addr, b.addr)
-	conn, client := dial(t, hop)
+	_, client := dial(t, hop)
 	waitReady(t, client, a, b)
 	script.set(b.addr)
-	for i := 0; ; i++ { // until the set has changed
-		before := a.served()
+	waitLeft(t, client, a)
+	script.set(a.addr)
+	waitMore(t, client, a)
+}
+
+// A stream that is under way when its endpoint leaves goes on to its own end.
+func TestStreamOutlivesItsEndpoint(t *testing.T) {
+	for mode, dial := range modes {
+		t.Run(mode, func(t *testing.T) {
+			var l executions
+			a, b := startServer(t, &l), startServer(t, &l)
+			hop, script := hopTo(t, inTurns(), a.addr)
+			_, client := dial(t, hop)
+			stream, err := client.FullDuplexCall(call(t, "under way"), grpc.WaitForReady(true))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := stream.Send(message(-1)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := stream.Recv(); err != nil {
+				t.Fatal(err)
+			}
+			script.set(a.addr, b.addr)
+			waitReady(t, client, b)
+			script.set(b.addr)
+			waitLeft(t, client, a)
+			if err := pingPong(stream, 10); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// waitLeft calls until a server gets none of the calls.
+func waitLeft(t *testing.T, client pb.TestServiceClient, s *server) {
+	t.Helper()
+	for i := 0; ; i++ {
+		before := s.served()
 		for j := range 20 {
-			if _, err := client.UnaryCall(call(t, fmt.Sprint("g", i, "-", j)), &pb.SimpleRequest{}); err != nil {
+			if _, err := client.UnaryCall(call(t, fmt.Sprint("left", i, "-", j)), &pb.SimpleRequest{}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if a.served() == before {
-			break
+		if s.served() == before {
+			return
 		}
 	}
-	_ = conn
-	script.set(a.addr)
-	waitMore(t, client, a)
 }
 
 // waitMore calls until a server has got one more call.

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	pb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -86,30 +85,14 @@ func (b *busy) UnaryCall(ctx context.Context, in *pb.SimpleRequest) (*pb.SimpleR
 // Two servers that report load get calls by it once the blackout of gRFC A58 is over, with our loop and in the scheme-only mode, and nobody
 // has configured anything.
 func TestServersLoadFeedsTheirWeights(t *testing.T) {
-	for mode, opts := range map[string]func(t *testing.T, n *network) pb.TestServiceClient{
-		"loop": func(t *testing.T, n *network) pb.TestServiceClient {
-			t.Helper()
-			client, _ := clientOver(t, n, at("10.0.0.1:80"), at("10.0.0.2:80"))
-			return client
-		},
-		"scheme only": func(t *testing.T, n *network) pb.TestServiceClient {
-			t.Helper()
-			hop, _ := hopTo(t, inTurns(), "10.0.0.1:80", "10.0.0.2:80")
-			conn, err := grpc.NewClient("consul:///inventory", grpc.WithResolvers(NewBuilder(hop)),
-				grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithContextDialer(n.dial))
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = conn.Close() })
-			return pb.NewTestServiceClient(conn)
-		},
-	} {
+	for mode, dial := range modes {
 		t.Run(mode, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := lay(t)
 				n.add(t, "10.0.0.1:80", &busy{server{ledger: &executions{}, addr: "idle"}, report(map[protowire.Number]float64{orcaRate: 100, orcaCPU: .25})})
 				n.add(t, "10.0.0.2:80", &busy{server{ledger: &executions{}, addr: "busy"}, report(map[protowire.Number]float64{orcaRate: 100, orcaApplication: .75})})
-				client := opts(t, n)
+				hop, _ := hopTo(t, inTurns(), "10.0.0.1:80", "10.0.0.2:80")
+				_, client := dial(t, hop, grpc.WithContextDialer(n.dial))
 				share := func(calls int) (idle int) {
 					for i := range calls {
 						if who(t, client, fmt.Sprint(i)) == "idle" {

@@ -51,6 +51,7 @@ type feed struct {
 
 	given  []given // what grpc-go has
 	config string  // and its service config
+	failed bool    // it was told that there is nothing to have
 }
 
 // given is an endpoint as grpc-go was told of it.
@@ -75,7 +76,7 @@ func (f *feed) Close() {
 
 func (f *feed) run(ctx context.Context) {
 	if err := f.awaitFirst(ctx); err != nil {
-		f.cc.ReportError(err)
+		f.fail(err)
 	}
 	for {
 		f.push()
@@ -107,17 +108,23 @@ func (f *feed) awaitFirst(ctx context.Context) error {
 	return nil
 }
 
+// fail tells grpc-go that there is nothing to have, so that calls fail which do not wait for ready.
+func (f *feed) fail(err error) {
+	f.failed, f.given = true, nil
+	f.cc.ReportError(err)
+}
+
 // push gives grpc-go the endpoints if they changed. It never gets an empty list: on an error it keeps the last one, and
 // picks find nobody in it that still belongs to the upstream.
 func (f *feed) push() {
 	all := givenOf(f.up.Set().View().All)
 	if len(all) == 0 {
-		if len(f.given) > 0 {
-			f.given = nil
-			f.cc.ReportError(fmt.Errorf("%s: %w", f.up.Target(), errNoEndpoints))
+		if !f.failed {
+			f.fail(fmt.Errorf("%s: %w", f.up.Target(), errNoEndpoints))
 		}
 		return
 	}
+	f.failed = false
 	config := f.config
 	if f.native {
 		config = serviceConfig(f.up.Policy())

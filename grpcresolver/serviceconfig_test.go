@@ -112,12 +112,18 @@ func parsesNatively(t *testing.T, text string) error {
 
 func dialNative(t *testing.T, hop *onehop.Client) pb.TestServiceClient {
 	t.Helper()
-	conn, err := grpc.NewClient("consul:///inventory", grpc.WithResolvers(NewBuilder(hop)), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	return pb.NewTestServiceClient(connNative(t, hop))
+}
+
+func connNative(t *testing.T, hop *onehop.Client, opts ...grpc.DialOption) *grpc.ClientConn {
+	t.Helper()
+	opts = append(opts, grpc.WithResolvers(NewBuilder(hop)), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient("consul:///inventory", opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	return pb.NewTestServiceClient(conn)
+	return conn
 }
 
 func TestSchemeOnlyRetriesWhatARouteNames(t *testing.T) {

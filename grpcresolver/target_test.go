@@ -74,6 +74,25 @@ func TestWrongTargetsAreErrors(t *testing.T) {
 	}
 }
 
+// The scheme may be another library's: only Register takes it, for every grpc.NewClient of the process.
+func TestRegister(t *testing.T) {
+	if imported {
+		t.Error("importing the package registers its scheme")
+	}
+	var l executions
+	s := startServer(t, &l)
+	hop, _ := hopTo(t, fast(), s.addr)
+	Register(hop)
+	conn, err := grpc.NewClient("consul:///inventory", grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close() //nolint:errcheck // a test's
+	if _, err := pb.NewTestServiceClient(conn).UnaryCall(call(t, "registered"), &pb.SimpleRequest{}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestNilClient(t *testing.T) {
 	conn, err := NewClient(nil, "inventory", grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -113,6 +114,10 @@ func TestNoEndpoint(t *testing.T) {
 	_, err := client.UnaryCall(call(t, "none"), &pb.SimpleRequest{})
 	if onehop.ReasonOf(err) != onehop.ReasonNoEndpoints || status.Code(err) != codes.Unavailable {
 		t.Errorf("got %v", err)
+	}
+	_, err = dialNative(t, hop).UnaryCall(call(t, "none"), &pb.SimpleRequest{})
+	if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), errNoEndpoints.Error()) {
+		t.Errorf("scheme only: %v", err)
 	}
 }
 
@@ -230,6 +235,42 @@ func TestWaitForReadyOutlastsAttemptTimeouts(t *testing.T) {
 			t.Errorf("executed %d times", l.of("patient"))
 		}
 	})
+}
+
+// Where nobody is listed a call that waits for ready waits for somebody to be, of any kind.
+func TestWaitForReadyOutlastsAnEmptyList(t *testing.T) {
+	for mode, dial := range modes {
+		t.Run(mode, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := lay(t, "10.0.0.1:80=a")
+				hop, script := hopTo(t, fast())
+				_, client := dial(t, hop, grpc.WithContextDialer(n.dial))
+				ended := make(chan error, 2)
+				go func() {
+					_, err := client.UnaryCall(call(t, "unary"), &pb.SimpleRequest{}, grpc.WaitForReady(true))
+					ended <- err
+				}()
+				go func() {
+					stream, err := client.FullDuplexCall(call(t, "stream"), grpc.WaitForReady(true))
+					if err == nil {
+						err = pingPong(stream, 3)
+					}
+					ended <- err
+				}()
+				time.Sleep(10 * time.Second)
+				synctest.Wait()
+				if len(ended) > 0 {
+					t.Fatalf("ended before there was anybody: %v", <-ended)
+				}
+				script.set("10.0.0.1:80")
+				for range 2 {
+					if err := <-ended; err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		})
+	}
 }
 
 func TestCloseEndsCallsInFlight(t *testing.T) {
