@@ -138,3 +138,21 @@ func answered(t *testing.T, client pb.TestServiceClient, in *pb.SimpleRequest, c
 		t.Errorf("%d bytes, compressed %v, want %v: %v", len(out.GetPayload().GetBody()), f.get(), compressed, err)
 	}
 }
+
+var compressedCases = []interopCase{
+	{"large_unary", of(interop.DoLargeUnaryCall, grpc.UseCompressor(gzip.Name)), 1, 0},
+	{"client_streaming", of(interop.DoClientStreaming, grpc.UseCompressor(gzip.Name)), 0, 1},
+	{"server_streaming", of(interop.DoServerStreaming, grpc.UseCompressor(gzip.Name)), 0, 1},
+	{"ping_pong", of(interop.DoPingPong, grpc.UseCompressor(gzip.Name)), 0, 1},
+}
+
+// Cases of grpc-go's own with every message compressed.
+func TestInteropCompressed(t *testing.T) {
+	addrs := []string{startCompressing(t)}
+	for _, w := range ways {
+		cc := w.dial(t, addrs, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		for _, c := range compressedCases {
+			t.Run(w.name+"/"+c.name, func(t *testing.T) { play(t, func(ctx context.Context) { c.play(ctx, cc) }) })
+		}
+	}
+}

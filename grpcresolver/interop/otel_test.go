@@ -68,7 +68,7 @@ func describeSpans(spans []trace.ReadOnlySpan) string {
 func list(attributes []attribute.KeyValue) string {
 	var all []string
 	for _, a := range attributes {
-		all = append(all, fmt.Sprintf("%s=%s", a.Key, a.Value.Emit()))
+		all = append(all, fmt.Sprintf("%s=%s", a.Key, a.Value.String()))
 	}
 	slices.Sort(all)
 	return strings.Join(all, " ")

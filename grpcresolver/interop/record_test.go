@@ -211,12 +211,15 @@ func seenBy() []way {
 	}}
 	return []way{
 		{"grpc-go", func(t *testing.T, addrs []string, opts ...grpc.DialOption) *grpc.ClientConn {
+			t.Helper()
 			return dialNative(t, retrying, addrs, opts...)
 		}},
 		{"NewClient", func(t *testing.T, addrs []string, opts ...grpc.DialOption) *grpc.ClientConn {
+			t.Helper()
 			return newClient(t, p, addrs, opts...)
 		}},
 		{"scheme only", func(t *testing.T, addrs []string, opts ...grpc.DialOption) *grpc.ClientConn {
+			t.Helper()
 			return schemeOnly(t, p, addrs, opts...)
 		}},
 	}

@@ -76,7 +76,7 @@ func (l *listener) told() string {
 	var b strings.Builder
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i := 0; i < len(l.attempts); i++ {
+	for i := 0; i < len(l.attempts); i++ { //nolint:intrange // more may come meanwhile
 		a := l.attempts[i]
 		l.mu.Unlock()
 		<-a.end

@@ -31,19 +31,24 @@ type way struct {
 var ways = []way{
 	{"grpc-go round_robin", dialPlain},
 	{"NewClient", func(t *testing.T, addrs []string, opts ...grpc.DialOption) *grpc.ClientConn {
+		t.Helper()
 		return newClient(t, policy.Default(), addrs, opts...)
 	}},
 	{"NewClient, all that a policy has", func(t *testing.T, addrs []string, opts ...grpc.DialOption) *grpc.ClientConn {
+		t.Helper()
 		return newClient(t, everything(), addrs, opts...)
 	}},
 	{"DialOptions", func(t *testing.T, addrs []string, opts ...grpc.DialOption) *grpc.ClientConn {
+		t.Helper()
 		opts = append(opts, grpcresolver.DialOptions(newHop(t, policy.Default(), addrs))...)
 		return connect(t, "consul:///"+service, opts...)
 	}},
 	{"scheme only", func(t *testing.T, addrs []string, opts ...grpc.DialOption) *grpc.ClientConn {
+		t.Helper()
 		return schemeOnly(t, policy.Default(), addrs, opts...)
 	}},
 	{"scheme only, all that a policy has", func(t *testing.T, addrs []string, opts ...grpc.DialOption) *grpc.ClientConn {
+		t.Helper()
 		return schemeOnly(t, everything(), addrs, opts...)
 	}},
 }
