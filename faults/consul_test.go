@@ -141,7 +141,7 @@ func TestRow3AgentFlaps(t *testing.T) {
 	row(t, 3)
 	good := list("7", health("pay", []string{"192.0.2.1:80", "192.0.2.2:80"}))
 	flapping := func(w http.ResponseWriter, r *http.Request, n int) {
-		if n%2 == 0 {
+		if n%2 == 0 || n > 5000 { // who keeps no pace would be answered for ever: the clock stands meanwhile
 			broken(w, r, n)
 		}
 		good(w, r, n)
