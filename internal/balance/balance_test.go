@@ -164,6 +164,15 @@ func TestSubsetIsTheSameInAnyOrder(t *testing.T) {
 	}
 }
 
+// TestSubsetOutlivesReleases: another choice for the same seed would make every client connect anew when it is deployed.
+func TestSubsetOutlivesReleases(t *testing.T) {
+	for seed, want := range [][]int{{6, 8, 9}, {1, 5, 9}, {0, 4, 7}} {
+		if got := Subset(keys(10), uint64(seed), 3); !slices.Equal(got, want) {
+			t.Errorf("seed %d: %v, want %v", seed, got, want)
+		}
+	}
+}
+
 func TestSubsetOfAll(t *testing.T) {
 	for _, n := range []int{0, -1, 3, 4} {
 		if got := Subset(keys(3), 1, n); !slices.Equal(got, []int{0, 1, 2}) {
