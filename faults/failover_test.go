@@ -129,6 +129,9 @@ func TestRow54DirectionChanges(t *testing.T) {
 		if single > 1 || flapping > 2 { // who comes home and finds it gone again leaves at once: no call may fail
 			t.Errorf("the direction changes %d times within 30 s, %d times while it flaps: %.2f", single, flapping, shares)
 		}
+		if back < 10 { // a part of its share each second, once it has been well for ten
+			t.Errorf("home again after %d s: all at once", back)
+		}
 		if back >= 180 || shares[len(shares)-1] < .95 {
 			t.Errorf("the own datacenter is well again and serves %.2f of the calls", shares[len(shares)-1])
 		}
