@@ -25,7 +25,7 @@ type budget struct {
 func (b *budget) deposit(now time.Duration, ratio float64, least int) {
 	b.turn(now, least)
 	b.oks[slot(now)].Add(1)
-	if b.tokens.Load() < b.cap(now, ratio, least) {
+	if b.tokens.Load() < b.cap(ratio, least) {
 		b.tokens.Add(int64(ratio * milli))
 	}
 }
@@ -35,7 +35,7 @@ func (b *budget) withdraw(now time.Duration, ratio float64, least int) bool {
 	b.turn(now, least)
 	for {
 		old := b.tokens.Load()
-		t := min(old, b.cap(now, ratio, least))
+		t := min(old, b.cap(ratio, least))
 		if t < milli {
 			return false
 		}
@@ -48,7 +48,7 @@ func (b *budget) withdraw(now time.Duration, ratio float64, least int) bool {
 // left is the share of the cap that is left, 0 to 1.
 func (b *budget) left(now time.Duration, ratio float64, least int) float64 {
 	b.turn(now, least)
-	c := b.cap(now, ratio, least)
+	c := b.cap(ratio, least)
 	if c == 0 {
 		return 0
 	}
@@ -56,8 +56,8 @@ func (b *budget) left(now time.Duration, ratio float64, least int) float64 {
 }
 
 // cap grows with each ok, so that a burst has earned its retries before its first second is over.
-func (b *budget) cap(now time.Duration, ratio float64, least int) int64 {
-	oks := b.past.Load() + b.oks[slot(now)].Load()
+func (b *budget) cap(ratio float64, least int) int64 {
+	oks := b.past.Load() + b.oks[b.second.Load()%slots].Load()
 	return max(int64(least)*milli, int64(ratio*milli*float64(oks)))
 }
 
@@ -67,7 +67,7 @@ func slot(now time.Duration) int { return int(now/time.Second) % slots }
 func (b *budget) turn(now time.Duration, least int) {
 	second := int64(now / time.Second)
 	last := b.second.Load()
-	if second == last && b.start.Load() {
+	if second <= last && b.start.Load() { // a goroutine with an older clock turns nothing back
 		return
 	}
 	if !b.second.CompareAndSwap(last, second) && b.start.Load() {

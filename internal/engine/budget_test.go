@@ -91,3 +91,16 @@ func TestBudgetUnderConcurrency(t *testing.T) {
 		t.Errorf("%d granted of a budget of 10", sum)
 	}
 }
+
+// TestAnOlderClockTurnsNothingBack: goroutines read the clock before they come here, and may come in another order.
+func TestAnOlderClockTurnsNothingBack(t *testing.T) {
+	var b budget
+	for range 100 {
+		b.deposit(5*time.Second, 1, 0)
+	}
+	b.deposit(4999*time.Millisecond, 1, 0)
+	b.deposit(5*time.Second, 1, 0)
+	if got := b.cap(1, 0); got < 100*milli {
+		t.Errorf("of 102 good answers the cap remembers %d", got/milli)
+	}
+}
