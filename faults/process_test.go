@@ -267,7 +267,8 @@ func TestRow57AllFailHalf(t *testing.T) {
 	t.Parallel()
 	unslowed(t)
 	row(t, 57)
-	servers := newServers(t, 10)
+	const most = 5
+	servers := newServers(t, 10*most) // while all are unknown one in fifty opens by chance: of ten, two may
 	for _, s := range servers {
 		s.behave(func(w http.ResponseWriter, r *http.Request) {
 			s.execute(r)
@@ -282,12 +283,12 @@ func TestRow57AllFailHalf(t *testing.T) {
 	tr.more(4000)
 	all := tr.stop()
 	opened := e.openings()
-	figuref(t, "%.1f %% ok of %d calls, %d of 10 endpoints ever opened", 100*all.okShare(), len(all), len(opened))
+	figuref(t, "%.1f %% ok of %d calls, %d of %d endpoints ever opened", 100*all.okShare(), len(all), len(opened), len(servers))
 	if all.okShare() < .47 { // the servers' 50 %, less three sigma
 		t.Errorf("%.1f %% ok; the servers answer 50 %%", 100*all.okShare())
 	}
-	if len(opened) > 1 {
-		t.Errorf("%d of 10 endpoints were opened; want at most one", len(opened))
+	if len(opened) > most {
+		t.Errorf("%d of %d endpoints were opened; want at most %d", len(opened), len(servers), most)
 	}
 	for _, o := range all {
 		if o.err != nil {
