@@ -73,7 +73,7 @@ func newEndpoint(info *resolver.Endpoint, since time.Duration) *Endpoint {
 
 func (e *Endpoint) describe(info *resolver.Endpoint) {
 	e.info.Store(info)
-	e.weight.set(float64(max(1, info.Weight)))
+	e.weight.set(float64(e.listed()))
 }
 
 func (e *Endpoint) key() key {

@@ -62,7 +62,7 @@ func measure(all []*Endpoint, tier, missing int) (health float64, listed bool) {
 		if e.tier != tier {
 			continue
 		}
-		w := max(1, e.Info().Weight)
+		w := e.listed()
 		total += w
 		if e.redial == nil || e.Available() {
 			up += w

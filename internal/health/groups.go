@@ -117,10 +117,9 @@ func byZone(endpoints []*Endpoint, own string, lb *policy.LoadBalancing) []zone 
 	capacity, members := map[string]float64{}, map[string][]*Endpoint{}
 	total := 0.0
 	for _, e := range endpoints {
-		info := e.Info()
-		w := float64(max(1, info.Weight))
-		capacity[info.Zone] += w
-		members[info.Zone] = append(members[info.Zone], e)
+		where, w := e.Info().Zone, float64(e.listed())
+		capacity[where] += w
+		members[where] = append(members[where], e)
 		total += w
 	}
 	if len(members) < 2 || len(members[own]) < leastLocal {

@@ -63,20 +63,15 @@ func (v *View) Untried(tried []*Endpoint) bool {
 
 // choose is the algorithm's pick among the pickable.
 func (s *Set) choose(now time.Duration, v *View, want *Want) *Endpoint {
-	switch len(v.pickable) {
-	case 0:
+	switch n := len(v.pickable); {
+	case n == 0:
 		return nil
-	case 1:
-		if len(want.Tried) > 0 {
-			return s.untried(now, v, want.Place, want.Tried)
-		}
-		return v.pickable[0]
-	}
-	if want.Hash != 0 && v.settings.LoadBalancing.Algorithm == policy.RingHash {
+	case n > 1 && want.Hash != 0 && v.settings.LoadBalancing.Algorithm == policy.RingHash:
 		return v.hashed(now, *want)
-	}
-	if len(want.Tried) > 0 {
+	case len(want.Tried) > 0:
 		return s.untried(now, v, want.Place, want.Tried)
+	case n == 1:
+		return v.pickable[0]
 	}
 	g := v.group(want.Place)
 	if len(g.endpoints) == 1 {
@@ -232,11 +227,15 @@ func (e *Endpoint) failing() bool { return !e.failures.none() && e.consec.Load()
 // anywhere, then among those that are avoided.
 func (s *Set) untried(now time.Duration, v *View, place int, tried []*Endpoint) *Endpoint {
 	left := v.group(place).endpoints
-	for _, list := range [][]*Endpoint{left, v.pickable, s.lastResort(v)} {
-		if others := without(list, tried); len(others) > 0 {
-			left = others
-			break
-		}
+	others := without(left, tried)
+	if len(others) == 0 {
+		others = without(v.pickable, tried)
+	}
+	if len(others) == 0 {
+		others = without(s.lastResort(v), tried)
+	}
+	if len(others) > 0 {
+		left = others
 	}
 	if len(left) == 1 {
 		return left[0]
@@ -282,7 +281,7 @@ func (v *View) hashed(now time.Duration, want Want) *Endpoint {
 	load, capacity := 1.0, 0.0
 	for _, e := range may {
 		load += float64(e.inflight.Load())
-		capacity += float64(max(1, e.Info().Weight))
+		capacity += float64(e.listed())
 	}
 	var first *Endpoint // that is pickable at all
 	i := v.ring().Walk(want.Hash, func(i int) bool {
@@ -296,7 +295,7 @@ func (v *View) hashed(now time.Duration, want Want) *Endpoint {
 		if e.resting(now) {
 			return false
 		}
-		share := load / capacity * float64(max(1, e.Info().Weight))
+		share := load / capacity * float64(e.listed())
 		return float64(e.inflight.Load()) < loadBound*share+loadChance
 	})
 	if i >= 0 {
