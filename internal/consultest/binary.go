@@ -48,18 +48,12 @@ func binary(ctx context.Context, w io.Writer) (path, version string, err error) 
 
 // builtConsul returns the Consul in the user's cache folder, built first if it is not there.
 func builtConsul(ctx context.Context, w io.Writer) (string, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", fmt.Errorf("where to keep the Consul built for tests: %w", err)
-	}
 	source, err := toolsDir(ctx)
 	if err != nil {
 		return "", err
 	}
-	b := build{
-		name: "Consul " + Version, dir: source, pkg: "github.com/hashicorp/consul",
-		out:   filepath.Join(cache, "onehop", "consul-"+Version),
-		flags: slim,
+	return Tool{
+		Name: "Consul " + Version, File: "consul-" + Version, Dir: source, Package: "github.com/hashicorp/consul",
 		check: func(path string) error {
 			got, err := consulVersion(ctx, path)
 			if err == nil && got != Version {
@@ -67,8 +61,7 @@ func builtConsul(ctx context.Context, w io.Writer) (string, error) {
 			}
 			return err
 		},
-	}
-	return b.out, b.once(ctx, w)
+	}.Build(ctx, w)
 }
 
 // consulVersion asks the binary itself, since a consul on PATH may be any.

@@ -15,6 +15,8 @@ type Tool struct {
 	File    string // in the cache folder, its version part of it: "traefik-3.6.12"
 	Dir     string // of the module that requires it
 	Package string // its main package
+
+	check func(path string) error // of the finished program; nil: it knows the argument "version"
 }
 
 // Path is where the tool is kept, whether it was built or not.
@@ -27,15 +29,15 @@ func (t Tool) Path() (string, error) {
 }
 
 // Build makes the tool exist, if it does not, and returns its path. It tells w of what takes long. However many
-// processes ask, one builds. The finished program must know the argument "version".
+// processes ask, one builds.
 func (t Tool) Build(ctx context.Context, w io.Writer) (string, error) {
 	path, err := t.Path()
 	if err != nil {
 		return "", err
 	}
-	b := build{
-		name: t.Name, dir: t.Dir, pkg: t.Package, out: path, flags: slim,
-		check: func(path string) error { return exec.CommandContext(ctx, path, "version").Run() },
+	b := build{name: t.Name, dir: t.Dir, pkg: t.Package, out: path, flags: slim, check: t.check}
+	if b.check == nil {
+		b.check = func(path string) error { return exec.CommandContext(ctx, path, "version").Run() }
 	}
 	return path, b.once(ctx, w)
 }
