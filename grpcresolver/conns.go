@@ -24,23 +24,20 @@ func plainDial(ctx context.Context, addr string) (net.Conn, error) {
 
 // dial is grpc-go's dialer: bounded by connect_timeout, and remembered for Close.
 func (l *link) dial(ctx context.Context, addr string) (net.Conn, error) {
-	limit := l.connects.timeout(addr)
-	if limit <= 0 {
-		conn, err := plainDial(ctx, addr)
-		if err != nil {
-			return nil, err
-		}
-		return l.conns.track(conn, &l.connects), nil
+	limit, start := l.connects.timeout(addr), time.Now()
+	if limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
 	}
-	start := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
 	conn, err := plainDial(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
 	c := l.conns.track(conn, &l.connects)
-	l.connects.begin(c, addr, limit-time.Since(start))
+	if limit > 0 {
+		l.connects.begin(c, addr, limit-time.Since(start))
+	}
 	return c, nil
 }
 

@@ -109,10 +109,8 @@ func redirectDials(t *http.Transport, addr string, d dialer) {
 	}
 }
 
-type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
-
 // to returns a dial that goes to addr, or an alternate of it, whatever it is asked for, within connect_timeout.
-func (d dialer) to(addr string, dial dialFunc) dialFunc {
+func (d dialer) to(addr string, dial shared.Func) shared.Func {
 	return func(ctx context.Context, network, _ string) (net.Conn, error) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
