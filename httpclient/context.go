@@ -8,7 +8,8 @@ import (
 // attemptContext is the caller's context made cancelable. It does what context.WithCancelCause does without its
 // allocations, which are a third of what an attempt costs: its channel is made when somebody asks for it, and what
 // net/http derives from it is told through AfterFunc, which package context looks for, instead of through a map under a
-// lock. Set Context before use, and give the caller's end to end. Safe for concurrent use then.
+// lock. What is derived from it has ended when cancel returns, as with package context: the guard in wire.go depends on it.
+// Set Context before use, and give the caller's end to end. Safe for concurrent use then.
 type attemptContext struct {
 	context.Context // the caller's
 
@@ -47,10 +48,10 @@ func (c *attemptContext) end(cause error, caller bool) {
 	c.first, c.more = nil, nil
 	c.mu.Unlock()
 	if first != nil {
-		go first()
+		first()
 	}
 	for ; more != nil; more = more.next {
-		go more.f()
+		more.f()
 	}
 }
 
@@ -87,14 +88,14 @@ func (c *attemptContext) Err() error {
 	return context.Canceled
 }
 
-// AfterFunc is what context.AfterFunc and the contexts derived from this one use: f runs in a goroutine of its own once
-// this one has ended, unless stop, which says whether it did so, took it back.
+// AfterFunc is what package context ends the contexts derived from this one by: f, which must not block, runs as this one
+// ends, or in a goroutine of its own if it has ended, unless stop, which says whether it did so, took it back.
 func (c *attemptContext) AfterFunc(f func()) (stop func() bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.cause != nil:
-		go f()
+		go f() // package context holds a lock that f takes
 		return func() bool { return false }
 	case !c.used:
 		c.first, c.used = f, true

@@ -75,6 +75,23 @@ func TestAChildOfAnAttemptStartsNoGoroutine(t *testing.T) {
 	}
 }
 
+// What net/http derives has ended when cancel returns: it must not write once more in between (wire.go's guard).
+func TestAnAttemptEndsWhatIsDerivedAtOnce(t *testing.T) {
+	c := &attemptContext{Context: t.Context()}
+	var children []context.Context
+	for range 3 {
+		child, cancel := context.WithCancelCause(c)
+		defer cancel(nil)
+		children = append(children, child)
+	}
+	c.cancel(errTest)
+	for i, child := range children {
+		if child.Err() == nil {
+			t.Errorf("child %d has not ended with its parent", i)
+		}
+	}
+}
+
 // What was taken back must not come back with the place that it had, and one's stop must not take another's func.
 func TestAStopIsForItsOwnFunc(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
