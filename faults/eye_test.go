@@ -112,6 +112,18 @@ func (e *eye) openings() map[string]int {
 	return by
 }
 
+// touched counts the attempts that were made at addr.
+func (e *eye) touched(addr string) (n int) {
+	e.look(func() {
+		for i := range e.attempts {
+			if e.attempts[i].Endpoint.Addr == addr {
+				n++
+			}
+		}
+	})
+	return n
+}
+
 // troubled is the number of failed reads that discovery told, and the last.
 func (e *eye) troubled() (n int, last error) {
 	e.look(func() {

@@ -267,6 +267,17 @@ func (l tally) quantile(q float64) time.Duration {
 	return s[min(len(s)-1, int(q*float64(len(s))))].took
 }
 
+// slowerThan is the share of the calls that took longer than d.
+func (l tally) slowerThan(d time.Duration) float64 {
+	n := 0
+	for _, o := range l {
+		if o.took > d {
+			n++
+		}
+	}
+	return float64(n) / float64(max(1, len(l)))
+}
+
 // wantNoneFailed is F0.
 func (l tally) wantNoneFailed(t *testing.T) {
 	t.Helper()
