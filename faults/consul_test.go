@@ -327,28 +327,31 @@ func catalogue(t *testing.T, a *consultest.Agent, name, node, addr string) {
 func TestRow7RightsLost(t *testing.T) {
 	t.Parallel()
 	row(t, 7)
-	a := consultest.Start(t, consultest.WithACL())
 	servers := newServers(t, 2)
-	registered(t, a, "pay", servers)
 	rules := `service_prefix "" { policy = "read" } node_prefix "" { policy = "read" }`
-	for name, lose := range map[string]func(t *testing.T, accessor, policyID string){
-		"revoked": func(t *testing.T, accessor, _ string) {
+	for name, of := range map[string]struct {
+		streaming string // an agent that streams refuses a deleted token only to a query that waits just then
+		lose      func(t *testing.T, a *consultest.Agent, accessor, policyID string)
+	}{
+		"revoked": {"false", func(t *testing.T, a *consultest.Agent, accessor, _ string) {
 			t.Helper()
 			a.Do(t, http.MethodDelete, "/v1/acl/token/"+accessor, nil)
-		},
-		"stripped": func(t *testing.T, _, id string) {
+		}},
+		"stripped": {"true", func(t *testing.T, a *consultest.Agent, _, id string) {
 			t.Helper()
 			a.Do(t, http.MethodPut, "/v1/acl/policy/"+id, map[string]any{"Name": "p-stripped", "Rules": ""})
-		},
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			a := consultest.Start(t, consultest.WithACL(), consultest.WithArgs("-hcl", "use_streaming_backend = "+of.streaming))
+			registered(t, a, "pay", servers)
 			accessor, secret, policyID := newToken(t, a, "p-"+name, rules)
 			var e eye
 			hop := newHop(t, onehop.WithConsul(consul.Agent{Address: a.Addr, Token: secret, Wait: 2 * time.Second}), onehop.WithPolicies(policy.Static{}), e.option())
 			tr := drive(t, webOf(t, hop), "http://pay/", 50)
 			e.awaitListed(t, 2)
-			lose(t, accessor, policyID)
+			of.lose(t, a, accessor, policyID)
 			await(t, "an alarm", func() bool { n, _ := e.troubled(); return n > 0 })
 			tr.more(150)
 			tr.stop().wantNoneFailed(t)
