@@ -77,10 +77,11 @@ func onehopConn(b *testing.B, p policy.Policy, addrs []string, dialer grpc.DialO
 }
 
 // rounds of a comparison: every way takes its turn in each, another first each time, so that what disturbs the machine
-// disturbs all alike. Figures are medians over the rounds.
+// disturbs all alike. A round's figures are set against plain's of the same round, and the medians are told: this machine
+// is a tenth faster or slower from one second to the next.
 const (
-	rounds        = 24
-	callsPerRound = 400
+	rounds        = 100
+	callsPerRound = 1000
 )
 
 // BenchmarkAgainstRoundRobin is onehop's default policy against plain grpc-go round_robin with the same deadline: end to
@@ -141,17 +142,26 @@ func (m *measured) round(b *testing.B, callers int) {
 	m.allocs = append(m.allocs, float64(after.Mallocs-before.Mallocs)/callsPerRound)
 }
 
-// compare gives each way's medians as shares of the first one's.
+// compare gives each way's figures as shares of the first one's.
 func compare(b *testing.B, ways []*measured) {
 	b.Helper()
 	plain := ways[0]
 	b.ReportMetric(0, "ns/op") // a benchmark's operation here is all rounds
 	b.ReportMetric(median(plain.cpu), "plain-cpu-ns/call")
 	for _, w := range ways[1:] {
-		b.ReportMetric(median(w.cpu)/median(plain.cpu), w.name+"-cpu")
-		b.ReportMetric(median(plain.wall)/median(w.wall), w.name+"-throughput")
+		b.ReportMetric(median(shares(w.cpu, plain.cpu)), w.name+"-cpu")
+		b.ReportMetric(median(shares(plain.wall, w.wall)), w.name+"-throughput")
 		b.ReportMetric(median(w.allocs)-median(plain.allocs), w.name+"-more-allocs")
 	}
+}
+
+// shares are a's figures over those of b, round by round.
+func shares(a, b []float64) []float64 {
+	list := make([]float64, len(a))
+	for i := range a {
+		list[i] = a[i] / b[i]
+	}
+	return list
 }
 
 func median(list []float64) float64 {
