@@ -8,9 +8,7 @@ import "context"
 func (t *try) start(ctx context.Context, found *lookup) context.Context {
 	if found.up.Observed() {
 		if p := found.ready.Load(); p != nil && t.ledger.wire.Load() < t.ledger.most && t.Pick(p.view()) {
-			t.mu.Lock()
-			t.ahead = true
-			t.mu.Unlock()
+			t.ahead.Store(true)
 		}
 	}
 	return t.Begun(ctx)
@@ -18,11 +16,7 @@ func (t *try) start(ctx context.Context, found *lookup) context.Context {
 
 // tookAhead says whether the endpoint stands that was picked ahead, for this one time.
 func (t *try) tookAhead() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	was := t.ahead
-	t.ahead = false
-	return was
+	return t.ahead.Load() && t.ahead.Swap(false)
 }
 
 // choose picks an endpoint of p, or keeps the one that was picked ahead.

@@ -54,6 +54,9 @@ func loadOf(trailer metadata.MD) (l health.Load, ok bool) {
 
 // hearLoad passes on what the server at e reported with a call.
 func hearLoad(set *health.Set, e *health.Endpoint, trailer metadata.MD) {
+	if len(trailer[loadTrailer]) == 0 {
+		return
+	}
 	if l, ok := loadOf(trailer); ok && e != nil {
 		set.Reported(health.Now(), e, l)
 	}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/balancer"
@@ -49,36 +50,44 @@ func (l *ledger) lastError() error {
 // transparent retries included, all pick through the same one.
 type try struct {
 	engine.State
-	ledger  *ledger
-	carrier carrier
-	over    func(balancer.DoneInfo) // hears the end of a committed try; nil: nobody asks
+	ledger *ledger
+	ctx    context.Context         // that it was sent with: see carrier
+	over   func(balancer.DoneInfo) // hears the end of a committed try; nil: nobody asks
+	ahead  atomic.Bool             // the endpoint was picked before the Picker was asked
 
 	mu        sync.Mutex // below: grpc-go picks and ends on goroutines of its own
 	wire      int32      // wire attempts of this try
 	live      bool       // one of them is under way
 	sent      bool       // one of them had a stream: it may have been processed
-	info      balancer.DoneInfo
+	received  bool       // the last one that ended got an answer's first bytes
+	capped    bool       // the Picker refused to go on
+	committed bool       // it is the caller's
+	last      error      // what the last one ended with
+	trailer   metadata.MD
 	refused   error // of the connection that a pick wanted
-	capped    bool  // the Picker refused to go on
-	ahead     bool  // the endpoint was picked before the Picker was asked
-	committed bool  // it is the caller's
 }
 
-// carrier is the context of a try. It saves the allocation of a context.WithValue.
-type carrier struct {
-	context.Context
-	try *try
-}
+// carrier is a try as the context it travels in, and in which the Picker finds it: a context.WithValue less.
+type carrier try
 
-type tryKey struct{}
+// Deadline implements context.Context.
+func (c *carrier) Deadline() (time.Time, bool) { return c.ctx.Deadline() }
+
+// Done implements context.Context.
+func (c *carrier) Done() <-chan struct{} { return c.ctx.Done() }
+
+// Err implements context.Context.
+func (c *carrier) Err() error { return c.ctx.Err() }
 
 // Value finds the try.
 func (c *carrier) Value(key any) any {
 	if _, ok := key.(tryKey); ok {
-		return c.try
+		return (*try)(c)
 	}
-	return c.Context.Value(key)
+	return c.ctx.Value(key)
 }
+
+type tryKey struct{}
 
 func tryOf(ctx context.Context) *try {
 	t, _ := ctx.Value(tryKey{}).(*try)
@@ -87,8 +96,8 @@ func tryOf(ctx context.Context) *try {
 
 // carry is ctx with the try in it.
 func (t *try) carry(ctx context.Context) context.Context {
-	t.carrier = carrier{ctx, t}
-	return &t.carrier
+	t.ctx = ctx
+	return (*carrier)(t)
 }
 
 var (
@@ -158,11 +167,12 @@ func (t *try) done(info balancer.DoneInfo) {
 			t.Unpick()
 			return
 		}
-		t.info = info
+		t.ends(&info)
 		t.mu.Unlock()
 		return
 	}
-	t.info, t.sent = info, true
+	t.ends(&info)
+	t.sent = true
 	committed := t.committed
 	t.mu.Unlock()
 	hearLoad(t.Call().Upstream().Set(), t.Endpoint(), info.Trailer)
@@ -174,12 +184,22 @@ func (t *try) done(info balancer.DoneInfo) {
 	}
 }
 
+// ends keeps what is asked of a wire attempt's end.
+func (t *try) ends(info *balancer.DoneInfo) {
+	t.last, t.trailer, t.received = info.Err, info.Trailer, info.BytesReceived
+}
+
+// info is the end of the last wire attempt.
+func (t *try) info() balancer.DoneInfo {
+	return balancer.DoneInfo{Err: t.last, Trailer: t.trailer, BytesSent: t.sent, BytesReceived: t.received}
+}
+
 // commit makes the try the caller's: its end is told to over, at once where it has come already. unseen: another balancer
 // than ours picked for it, and will not tell.
 func (t *try) commit() (unseen bool) {
 	t.mu.Lock()
 	t.committed = true
-	live, info := t.live, t.info
+	live, info := t.live, t.info()
 	t.mu.Unlock()
 	unseen = t.Endpoint() == nil
 	if !live && !unseen {
@@ -192,9 +212,9 @@ func (t *try) commit() (unseen bool) {
 func (t *try) facts(err error) facts {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	f := facts{err: err, picked: t.Endpoint() != nil, sent: t.sent, refused: t.refused, capped: t.capped, info: t.info}
+	f := facts{err: err, picked: t.Endpoint() != nil, sent: t.sent, refused: t.refused, capped: t.capped, info: t.info()}
 	if f.capped {
-		f.err = t.info.Err
+		f.err = t.last
 		if !t.sent {
 			f.err = t.ledger.lastError()
 		}

@@ -21,7 +21,6 @@ type unaryCall struct {
 	engine.Call
 	ledger
 	first      unaryTry
-	used       bool // first
 	found      *lookup
 	cc         *grpc.ClientConn
 	invoker    grpc.UnaryInvoker
@@ -33,10 +32,8 @@ type unaryCall struct {
 type unaryTry struct {
 	try
 	call    *unaryCall
-	until   time.Time // the attempt's own end; zero: none
-	timed   bool      // until is of attempt_timeout, not of the call's deadline
-	err     error     // what the caller gets if this attempt is the answer
-	private *private  // in a race: what must not be shared with the other
+	until   time.Duration // the instant of the attempt's own end; 0: none
+	private *private      // in a race: what must not be shared with the other
 }
 
 // unary is the innermost interceptor.
@@ -69,19 +66,18 @@ func (c *unaryCall) run(ctx context.Context, up *engine.Upstream) error {
 	if won.private != nil {
 		won.private.deliver(c.reply)
 	}
-	won.End(won.err, false)
-	return won.err
+	won.End(nil, false)
+	return won.EndedWith()
 }
 
 // NewAttempt implements engine.Protocol.
 func (c *unaryCall) NewAttempt() engine.Attempt {
 	t := &c.first
-	if c.used {
+	if t.call != nil {
 		t = &unaryTry{}
 	} else {
 		c.bound(&c.Call)
 	}
-	c.used = true
 	t.call, t.ledger = c, &c.ledger
 	return t
 }
@@ -101,9 +97,7 @@ func (t *unaryTry) Send(ctx context.Context) engine.Result {
 	defer cancel()
 	err := c.invoker(t.carry(sending), c.Method, c.req, reply, c.cc, opts...)
 	t.forgo()
-	r := t.result(ctx, err)
-	t.err = r.Err
-	return r
+	return t.result(ctx, err)
 }
 
 func nothing() {}
@@ -113,20 +107,20 @@ func nothing() {}
 func (t *unaryTry) limit(ctx context.Context) (context.Context, context.CancelFunc) {
 	cancel := nothing
 	if t.Deadline() != 0 {
-		t.until = health.Time(t.Deadline())
-		ctx, cancel = context.WithDeadline(ctx, t.until)
+		t.until = t.Deadline()
+		ctx, cancel = context.WithDeadline(ctx, health.Time(t.until))
 	}
 	if t.Timeout == 0 {
 		return ctx, cancel
 	}
 	awaitConnection(ctx, t.call.cc)
-	at := time.Now().Add(t.Timeout)
-	if !t.until.IsZero() && t.until.Before(at) {
+	at := health.Now() + t.Timeout
+	if t.until != 0 && t.until < at {
 		return ctx, cancel
 	}
 	outer := cancel
-	t.until, t.timed = at, true
-	ctx, inner := context.WithDeadline(ctx, at)
+	t.until = at
+	ctx, inner := context.WithDeadline(ctx, health.Time(at))
 	return ctx, func() { inner(); outer() }
 }
 
@@ -174,12 +168,12 @@ func (t *unaryTry) ended(parent context.Context, err error) (engine.Result, bool
 	if at, ok := parent.Deadline(); ok && code == codes.DeadlineExceeded && time.Until(at) < early {
 		return engine.Result{Ended: engine.ByDeadline, Err: context.DeadlineExceeded}, true
 	}
-	late := time.Since(t.until)
-	if code != codes.DeadlineExceeded || t.until.IsZero() || late < -early {
+	late := health.Now() - t.until
+	if code != codes.DeadlineExceeded || t.until == 0 || late < -early {
 		return engine.Result{}, false
 	}
 	late = max(0, late)
-	if !t.timed {
+	if t.until == t.Deadline() { // the call's, not attempt_timeout's
 		return engine.Result{Ended: engine.ByDeadline, Late: late, Err: engine.ErrTimeout}, true
 	}
 	return engine.Result{Ended: engine.ByTimer, Late: late, NoPick: t.Endpoint() == nil, Err: engine.ErrAttemptTimeout}, true

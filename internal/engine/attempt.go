@@ -47,6 +47,9 @@ func (s *State) Endpoint() *health.Endpoint { return s.endpoint.Load() }
 // the call's.
 func (s *State) Racing() bool { return s.cancel != nil }
 
+// EndedWith is what the attempt ended with; nil: well, or not yet. It is not for use while the attempt is under way.
+func (s *State) EndedWith() error { return s.err }
+
 // Start is the instant of the pick.
 func (s *State) Start() time.Duration { return s.start }
 

@@ -107,6 +107,7 @@ func (c *Call) last() bool {
 
 // answered is the first end of an attempt: health, latency and budget learn of it.
 func (c *Call) answered(s *State, r *Result, now time.Duration) (timedOut bool) {
+	s.err = r.Err
 	e := s.Endpoint()
 	if e == nil {
 		return false
@@ -125,7 +126,7 @@ func (c *Call) answered(s *State, r *Result, now time.Duration) (timedOut bool) 
 		s.probe(counted)
 		s.probe = nil
 	}
-	s.outcome, s.err = counted, r.Err
+	s.outcome = counted
 	if r.Outcome == health.OK {
 		c.upstream.budget.deposit(now, c.plan.policy.Budget.Ratio, c.plan.policy.Budget.Min)
 		if !r.Unsampled {
