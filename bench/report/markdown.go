@@ -23,7 +23,7 @@ func Render(docs string) error {
 	}
 	for _, s := range sections {
 		for _, p := range s.Plots {
-			if err := p.draw(filepath.Join(Dir(docs), p.File+".svg")); err != nil {
+			if err := p.draw(filepath.Join(Dir(docs), p.File+".png")); err != nil {
 				return fmt.Errorf("report: plot %s: %w", p.File, err)
 			}
 		}
@@ -111,7 +111,7 @@ func (s Section) write(b *strings.Builder) {
 		t.write(b)
 	}
 	for _, p := range s.Plots {
-		fmt.Fprintf(b, "\n![%s](%s/%s.svg)\n", p.Title, folder, p.File)
+		fmt.Fprintf(b, "\n![%s](%s/%s.png)\n", p.Title, folder, p.File)
 	}
 }
 

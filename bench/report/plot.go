@@ -1,13 +1,17 @@
 package report
 
 import (
+	"errors"
 	"image/color"
+	"math"
+	"os"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgimg"
 )
 
 // palette can be told apart by the colour-blind as well (Okabe and Ito).
@@ -17,9 +21,13 @@ var palette = []color.Color{
 	color.RGBA{0x56, 0xb4, 0xe9, 0xff}, color.RGBA{0x00, 0x00, 0x00, 0xff},
 }
 
-const width = 18 * vg.Centimeter
+// A picture's size. PNG, since an SVG's words are as wide as its reader's font, and cover the bars.
+const (
+	width = 18 * vg.Centimeter
+	dpi   = 120
+)
 
-// draw writes the picture as SVG.
+// draw writes the picture as PNG.
 func (p Plot) draw(file string) error {
 	c := p.canvas()
 	height := 10 * vg.Centimeter
@@ -34,7 +42,32 @@ func (p Plot) draw(file string) error {
 	if err := p.bars(c); err != nil {
 		return err
 	}
-	return c.Save(width, height, file)
+	if len(p.Lines) > 0 {
+		p.headroom(c)
+	}
+	return save(c, height, file)
+}
+
+// headroom keeps the legend clear of the lines.
+func (p Plot) headroom(c *plot.Plot) {
+	const share = 0.3 // of the lines' own height
+	if p.LogY {
+		c.Y.Max *= math.Pow(c.Y.Max/c.Y.Min, share)
+	} else {
+		c.Y.Max += share * (c.Y.Max - c.Y.Min)
+	}
+}
+
+func save(c *plot.Plot, height vg.Length, file string) (err error) {
+	picture := vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(dpi))
+	c.Draw(draw.New(picture))
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	_, err = vgimg.PngCanvas{Canvas: picture}.WriteTo(f)
+	return err
 }
 
 func (p Plot) canvas() *plot.Plot {
@@ -48,7 +81,7 @@ func (p Plot) canvas() *plot.Plot {
 		c.X.Scale, c.X.Tick.Marker = plot.LogScale{}, short{plot.LogTicks{}}
 	}
 	if p.LogY {
-		c.Y.Scale, c.Y.Tick.Marker = plot.LogScale{}, short{plot.LogTicks{}}
+		c.Y.Scale, c.Y.Tick.Marker = plot.LogScale{}, short{oneTwoFive{}}
 	}
 	if len(p.XTicks) > 0 {
 		ticks := make(plot.ConstantTicks, len(p.XTicks))
@@ -141,6 +174,21 @@ func (v value) Plot(c draw.Canvas, p *plot.Plot) {
 
 // DataRange leaves room for the text.
 func (v value) DataRange() (xmin, xmax, ymin, ymax float64) { return 0, v.x * 1.1, v.y, v.y }
+
+// oneTwoFive are the ticks of a logarithmic axis that may be shorter than a decade.
+type oneTwoFive struct{}
+
+// Ticks implements plot.Ticker.
+func (oneTwoFive) Ticks(low, high float64) (ticks []plot.Tick) {
+	for decade := math.Pow10(int(math.Floor(math.Log10(low)))); decade <= high; decade *= 10 {
+		for _, step := range []float64{1, 2, 5} {
+			if v := step * decade; v >= low && v <= high {
+				ticks = append(ticks, plot.Tick{Value: v, Label: digits(v)})
+			}
+		}
+	}
+	return ticks
+}
 
 // short labels ticks as the tables do.
 type short struct{ plot.Ticker }

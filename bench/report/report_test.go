@@ -1,6 +1,8 @@
 package report
 
 import (
+	"bytes"
+	"image/png"
 	"math"
 	"os"
 	"path/filepath"
@@ -98,16 +100,19 @@ func TestRender(t *testing.T) {
 		"Not measured: httplb. It cannot be required.",
 		`| a\|b | 1.10 ± 9% |`, "| onehop | 12,345 |", "| none |  |",
 		"`make report`, 2026-01-02 03:04 UTC in 3s; 2 cores, a CPU, linux 6; go1.26",
-		"![Pick](performance/lines.svg)",
+		"![Pick](performance/lines.png)",
 	} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("the page lacks %q", want)
 		}
 	}
-	for _, file := range []string{"bars.svg", "lines.svg"} {
-		svg, err := os.ReadFile(filepath.Join(Dir(docs), file))
-		if err != nil || !strings.Contains(string(svg), "</svg>") {
-			t.Errorf("%s: %d bytes, %v", file, len(svg), err)
+	for _, file := range []string{"bars.png", "lines.png"} {
+		picture, err := os.ReadFile(filepath.Join(Dir(docs), file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := png.DecodeConfig(bytes.NewReader(picture)); err != nil {
+			t.Errorf("%s: %d bytes, %v", file, len(picture), err)
 		}
 	}
 }

@@ -26,7 +26,7 @@ turns under it; figures are medians of the rounds, ratios medians of the ratios 
 
 // Speed compares the ways of calling end to end where nothing is broken.
 func Speed(ctx context.Context, o report.Options) (report.Section, error) {
-	c := newConfig(o, 8)
+	c := newConfig(o, 24) // short and many: the machine is another one from second to second
 	s := report.Section{Order: 20, Name: "wire", Title: "End to end", Text: speedText, Command: "cd bench && go run ./cmd/report -docs ../docs -only wire"}
 	web, err := compare(ctx, c, httpPaths, fleet.http)
 	if err != nil {

@@ -46,7 +46,7 @@ type regime struct {
 
 // regimes are the loads of the comparison; the cell of each is measured once a round.
 func regimes(c *config) []regime {
-	closed, open := c.scaled(time.Second), c.scaled(1600*time.Millisecond)
+	closed, open := c.scaled(400*time.Millisecond), c.scaled(time.Second)
 	return []regime{
 		{"c=1", load{Workers: 1, For: closed}},
 		{"c=16", load{Workers: 16, For: closed}},
