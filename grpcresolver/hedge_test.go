@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
@@ -70,4 +71,60 @@ func TestHedgeWins(t *testing.T) {
 		return
 	}
 	t.Error("no hedge was made")
+}
+
+// A stream is opened once, however long its headers take, where a unary call of the same route is hedged.
+func TestStreamsAreNotHedged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const late = 5 * time.Second
+		var l executions
+		n := lay(t)
+		for _, addr := range []string{"10.0.0.1:80", "10.0.0.2:80"} {
+			n.add(t, addr, &server{
+				ledger: &l, addr: addr,
+				unary: func(ctx context.Context, id string, _ int) error {
+					if !strings.HasPrefix(id, "slow") {
+						return nil
+					}
+					select {
+					case <-ctx.Done(): // it was overtaken
+					case <-time.After(late):
+					}
+					return ctx.Err()
+				},
+				duplex: func(_ string, _ int, stream bidi) error {
+					time.Sleep(late)
+					return echo(stream)
+				},
+			})
+		}
+		p := fast()
+		p.Hedge = 0.05
+		hop, _ := hopTo(t, p, "10.0.0.1:80", "10.0.0.2:80")
+		conn, client := dial(t, hop, grpc.WithContextDialer(n.dial))
+		conn.Connect()
+		synctest.Wait()
+		unary := func(id string) {
+			if _, err := client.UnaryCall(call(t, id, onehop.Idempotent()), &pb.SimpleRequest{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range 300 { // the delay is a percentile of what calls take, and they earn the hedges
+			unary(fmt.Sprint("quick", i))
+		}
+		stream, err := client.FullDuplexCall(call(t, "stream", onehop.Idempotent()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := pingPong(stream, 1); err != nil {
+			t.Fatal(err)
+		}
+		if got := l.of("stream"); got != 1 {
+			t.Errorf("the stream was opened %d times", got)
+		}
+		unary("slow")
+		if got := l.of("slow"); got != 2 {
+			t.Errorf("the unary call was executed %d times: it would not have been hedged either", got)
+		}
+	})
 }
