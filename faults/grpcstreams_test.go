@@ -150,7 +150,9 @@ func TestRow37GRPCStreams(t *testing.T) {
 			t.Parallel()
 			server := startBooking(t)
 			m := newMeddler(t, server.addr, meddle)
-			client := dialGRPC(t, static(t, policy.Default(), []string{m.addr}))
+			p := policy.Default()
+			p.Retry.MaxAttempts = 5 // a call may be taken several times in a row
+			client := dialGRPC(t, static(t, p, []string{m.addr}))
 			var mu sync.Mutex
 			var all tally
 			var wg sync.WaitGroup

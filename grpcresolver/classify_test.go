@@ -28,6 +28,9 @@ func TestClassify(t *testing.T) {
 	answer := func(code codes.Code, info balancer.DoneInfo) facts {
 		return facts{err: status.Error(code, ""), picked: true, sent: true, info: info}
 	}
+	sayingSo := func(text string, info balancer.DoneInfo) facts {
+		return facts{err: status.Error(codes.Unavailable, text), picked: true, sent: true, info: info}
+	}
 	broken := balancer.DoneInfo{BytesSent: true}
 	committed := balancer.DoneInfo{BytesSent: true, BytesReceived: true}
 	refused := fmt.Errorf("transport: %w", &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)})
@@ -54,6 +57,21 @@ func TestClassify(t *testing.T) {
 		"after headers: committed":        {answer(codes.Unavailable, committed), stopped},
 		"connection broken before answer": {answer(codes.Unavailable, broken), engine.Result{Outcome: health.Failed, Kind: engine.Unavailable | engine.Reset}},
 		"stream reset before answer":      {answer(codes.Internal, broken), engine.Result{Outcome: health.Failed, Kind: sorry | engine.Reset}},
+		"a stream that was refused": {
+			sayingSo("stream terminated by RST_STREAM with error code: REFUSED_STREAM", broken),
+			engine.Result{Outcome: health.Failed, Unsent: true, Kind: engine.Unavailable | engine.Reset},
+		},
+		"a stream that a GOAWAY left out": {
+			sayingSo("the stream is rejected because server is draining the connection", broken),
+			engine.Result{Outcome: health.Failed, Unsent: true, Kind: engine.Unavailable | engine.Reset},
+		},
+		"a stream that a GOAWAY overtook": {
+			sayingSo("the connection is draining", broken),
+			engine.Result{Outcome: health.Failed, Unsent: true, Kind: engine.Unavailable | engine.Reset},
+		},
+		"a server that says so itself": {
+			sayingSo("stream terminated by RST_STREAM with error code: REFUSED_STREAM", trailersOnly()), failed,
+		},
 		"message too large for this side": {answer(codes.ResourceExhausted, broken), own},
 		"pushback of 30 ms":               {unavailable("grpc-retry-pushback-ms", "30"), paused},
 		"pushback of 0":                   {unavailable("grpc-retry-pushback-ms", "0"), failed},

@@ -130,7 +130,7 @@ func (c *streamCall) SendMsg(m any) error {
 			continue
 		}
 		err := s.SendMsg(m) // without the lock: flow control may hold it, and the first answer must not wait for it
-		if over || c.direct || err != nil && !errors.Is(err, io.EOF) {
+		if over || err != nil && !errors.Is(err, io.EOF) {
 			c.cannotSend(err)
 			return err
 		}
@@ -179,9 +179,6 @@ func (c *streamCall) CloseSend() error {
 
 // RecvMsg implements grpc.ClientStream.
 func (c *streamCall) RecvMsg(m any) error {
-	if c.direct {
-		return c.recvDirect(m)
-	}
 	<-c.decided
 	if c.failure != nil {
 		return c.failure
@@ -190,27 +187,8 @@ func (c *streamCall) RecvMsg(m any) error {
 	return s.RecvMsg(m)
 }
 
-// recvDirect is the RecvMsg of a direct call. The first one waits for the loop's verdict, which knows better than a broken
-// connection's status why the call ends here.
-func (c *streamCall) recvDirect(m any) error {
-	s, _ := c.now()
-	err := s.RecvMsg(m)
-	c.once.Do(func() {
-		c.heard <- err
-		<-c.decided
-		if c.failure != nil {
-			err = c.failure
-		}
-	})
-	return err
-}
-
 // Header implements grpc.ClientStream.
 func (c *streamCall) Header() (metadata.MD, error) {
-	if c.direct {
-		s, _ := c.now()
-		return s.Header()
-	}
 	<-c.decided
 	if c.failure != nil {
 		return nil, c.failure

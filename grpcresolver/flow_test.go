@@ -56,7 +56,7 @@ func blocked(t *testing.T, sent <-chan struct{}) {
 // A server that answers before it reads: the answer is there while SendMsg still waits for flow control. A lock held over
 // that would hide it until the deadline.
 func TestFirstAnswerDoesNotWaitForABlockedSend(t *testing.T) {
-	for name, opts := range map[string][]onehop.CallOption{"replayable": {onehop.Idempotent()}, "direct": nil} {
+	for name, opts := range map[string][]onehop.CallOption{"replayable": {onehop.Idempotent()}, "once": nil} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				answer, read := make(chan struct{}), make(chan struct{})

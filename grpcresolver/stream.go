@@ -15,10 +15,6 @@ import (
 // The attempt loop runs beside the caller until one attempt has response headers: then the stream is committed (gRFC
 // A6), and the caller's every operation goes straight to it. Until then what the caller sends is remembered, by
 // reference as grpc-go allows, and sent again on the next attempt. Whatever reads waits for the decision.
-//
-// A call that may not be sent twice is direct: once open it is the caller's, and the caller's first RecvMsg tells
-// the loop how it went. Waiting for headers by ClientStream.Header would take its transparent retry from grpc-go, and with it the
-// only knowledge of streams that were never processed.
 type streamCall struct {
 	engine.Call
 	ledger
@@ -29,9 +25,6 @@ type streamCall struct {
 	opts     []grpc.CallOption
 	finish   []func(error)
 
-	direct  bool          // set before opened is closed
-	heard   chan error    // direct: what the first RecvMsg said
-	once    sync.Once     // heard
 	opened  chan struct{} // closed when the first attempt's stream is open
 	decided chan struct{} // closed when the loop is over: committed, or failed
 	first   sync.Once     // opened
@@ -58,7 +51,7 @@ func (l *link) stream(
 		return streamer(ctx, desc, cc, method, opts...)
 	}
 	c := &streamCall{found: found, cc: cc, desc: desc, streamer: streamer}
-	c.heard, c.opened, c.decided = make(chan error, 1), make(chan struct{}), make(chan struct{})
+	c.opened, c.decided = make(chan struct{}), make(chan struct{})
 	c.Protocol, c.Method, c.Stream = "grpc", method, true
 	c.Safe, c.Replayable = methodOf(method).idempotent, true
 	mark(ctx, &c.Call, found.up)
@@ -118,7 +111,6 @@ func (c *streamCall) tell(err error) {
 func (c *streamCall) NewAttempt() engine.Attempt {
 	if c.Tries() == 0 {
 		c.bound(&c.Call)
-		c.direct = !c.Retryable()
 	}
 	t := &streamTry{call: c}
 	t.ledger, t.over = &c.ledger, t.finish

@@ -41,9 +41,6 @@ func (t *streamTry) Send(ctx context.Context) engine.Result {
 	t.stream = s
 	before := t.ledger.lastError()
 	resumed := t.resume()
-	if c.direct {
-		return t.listen(ctx)
-	}
 	if md, _ := s.Header(); md != nil && c.settle(s, resumed) {
 		return engine.Result{Answer: true, Unsampled: true}
 	}
@@ -107,20 +104,6 @@ func ended(s grpc.ClientStream) error {
 		return err
 	}
 	return nil
-}
-
-// listen waits for what the caller's first RecvMsg says.
-func (t *streamTry) listen(ctx context.Context) engine.Result {
-	var err error
-	select {
-	case err = <-t.call.heard:
-	case <-ctx.Done():
-		err = status.FromContextError(ctx.Err()).Err()
-	}
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	return t.result(ctx, err)
 }
 
 func (t *streamTry) result(parent context.Context, err error) engine.Result {
