@@ -37,6 +37,8 @@ var rules = []rule{
 		"const GoneFor = 30 * time.Second", "const GoneFor = 30 * time.Hour", "TestRow9HeldForHalf"},
 	{"no request is sent twice by net/http", "httpclient/wire.go",
 		"x.cancel(errGuard)", "_ = errGuard", "TestRow74|TestRow78"},
+	{"an attempt's end is at once the end of what net/http derives from it", "httpclient/context.go",
+		"\t\tfirst()\n", "\t\tgo first()\n", "TestRow78"},
 	{"a body is replayed only by GetBody", "httpclient/replay.go",
 		"func rewindable(r *http.Request) bool { return !hasBody(r) || r.GetBody != nil }", "func rewindable(*http.Request) bool { return true }", "TestRow43"},
 	{"one request a second and watch", "internal/consulapi/pace.go",
