@@ -29,23 +29,36 @@ type dnsServer struct {
 
 func newDNSServer(t *testing.T, withTCP bool) *dnsServer {
 	t.Helper()
-	u, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	u, l := listenDNS(t, withTCP)
 	s := &dnsServer{addr: u.LocalAddr().String()}
 	var wg sync.WaitGroup
 	wg.Go(func() { s.udp(u) })
 	t.Cleanup(func() { _ = u.Close(); wg.Wait() })
 	if withTCP {
-		l, err := net.Listen("tcp", s.addr)
-		if err != nil {
-			t.Skip("the TCP port beside a free UDP port is taken: ", err)
-		}
 		wg.Go(func() { s.tcp(l, &wg) })
 		t.Cleanup(func() { _ = l.Close() })
 	}
 	return s
+}
+
+// listenDNS takes a UDP port, and if asked the TCP port of the same number, which somebody else may have: then another.
+func listenDNS(t *testing.T, withTCP bool) (u net.PacketConn, l net.Listener) {
+	t.Helper()
+	for range 100 {
+		var err error
+		if u, err = net.ListenPacket("udp", "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
+		if !withTCP {
+			return u, nil
+		}
+		if l, err = net.Listen("tcp", u.LocalAddr().String()); err == nil {
+			return u, l
+		}
+		_ = u.Close()
+	}
+	t.Fatal("no port is free both for UDP and for TCP")
+	return nil, nil
 }
 
 func (s *dnsServer) udp(u net.PacketConn) {

@@ -73,7 +73,7 @@ func classify(f facts) engine.Result {
 	if !r.Answer {
 		r.Kind |= engine.Reset
 	}
-	r.Unsent = f.unprocessed()
+	r.Unprocessed = f.unprocessed()
 	r.Stop, r.Pause = pushback(f.info.Trailer)
 	r.Stop = r.Stop || f.committed() || f.capped
 	return r

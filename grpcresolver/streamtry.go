@@ -125,7 +125,7 @@ func (t *streamTry) result(parent context.Context, err error) engine.Result {
 	r.Unsampled = true
 	t.err = r.Err
 	if !replayable {
-		t.call.Replayable, r.Unsent = false, false
+		t.call.Replayable, r.Unsent, r.Unprocessed = false, false, false
 	}
 	return t.settled(&f, r)
 }

@@ -258,7 +258,7 @@ func (c *Call) forbidden(r *Result) Reason {
 		return ByPolicy
 	case r.Stop, !r.Unsent && !c.rule.when.match(r), c.noRetry(), c.plan.policy.Mode == policy.Bypass:
 		return ByPolicy
-	case !r.Unsent && !(c.Idempotent() && c.Replayable):
+	case !r.Unsent && !r.Unprocessed && !(c.Idempotent() && c.Replayable):
 		return Unsafe
 	case int(c.attempts) >= c.rule.Retry.MaxAttempts:
 		return Exhausted

@@ -44,6 +44,9 @@ func TestCalls(t *testing.T) {
 		{"a 500 is not among the defaults", nil, nil, []step{serverError, good}, "", 500, 1, 1, 10 * ms, 10 * ms},
 		{"it is where `when` says so", when("server_error"), nil, []step{serverError, good}, "", 200, 2, 2, 32 * ms, 58 * ms},
 		{"a POST may have been executed", nil, post, []step{reset, good}, Unsafe, 0, 1, 1, 10 * ms, 10 * ms},
+		{"a POST that came back unread goes again", nil, post, []step{unread, good}, "", 200, 2, 2, 32 * ms, 58 * ms},
+		{"from the budget", func(p *policy.Policy) { p.Budget = policy.Budget{} }, post, []step{unread, good}, NoBudget, 0, 1, 1, 10 * ms, 10 * ms},
+		{"as often as any", nil, post, []step{unread}, Exhausted, 0, 3, 3, 60 * ms, 170 * ms},
 		{"its 503 reaches the caller", nil, post, []step{unavailable, good}, "", 503, 1, 1, 10 * ms, 10 * ms},
 		{"code may call it idempotent", nil, told, []step{reset, good}, "", 200, 2, 2, 32 * ms, 58 * ms},
 		{"a route may", func(p *policy.Policy) {

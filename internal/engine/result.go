@@ -37,13 +37,16 @@ type Result struct {
 	Ended   Ended
 	Late    time.Duration // how long after its time a timer ended it
 	Answer  bool          // there is something to hand to the caller: a response, a status, the application's error
-	Unsent  bool          // provably never processed, and it can be sent again as it is
-	NoPick  bool          // no endpoint was ever picked: this was no attempt
-	Kind    Kind
-	Status  int           // HTTP status; 0: none
-	Code    uint32        // gRPC status code; 0: none
-	Stop    bool          // the server forbids a retry: x-envoy-ratelimited, a negative pushback
-	Pause   time.Duration // the endpoint asks to be left alone for so long: Retry-After, grpc-retry-pushback-ms
+	Unsent  bool          // no server has seen it, and it can be sent again as it is: it moves on at once
+	// Unprocessed says that a server got it and sent it back unread (a refused stream): it can be sent again whatever it is,
+	// and as any retry from the budget, since a service that has too much to do refuses so.
+	Unprocessed bool
+	NoPick      bool // no endpoint was ever picked: this was no attempt
+	Kind        Kind
+	Status      int           // HTTP status; 0: none
+	Code        uint32        // gRPC status code; 0: none
+	Stop        bool          // the server forbids a retry: x-envoy-ratelimited, a negative pushback
+	Pause       time.Duration // the endpoint asks to be left alone for so long: Retry-After, grpc-retry-pushback-ms
 	// Unsampled keeps the attempt's time out of the latency: a stream, a dial.
 	Unsampled bool
 	Err       error // of the attempt

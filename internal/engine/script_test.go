@@ -133,6 +133,7 @@ var (
 	reset       = step{Result: Result{Outcome: health.Failed, Kind: Reset, Err: errReset}, take: 10 * time.Millisecond}
 	refused     = step{Result: Result{Outcome: health.Refused, Unsent: true, Kind: Unavailable, Err: errRefused}}
 	unconnected = step{Result: Result{Outcome: health.Failed, Unsent: true, Kind: Unavailable, Err: errRefused}}
+	unread      = step{Result: Result{Outcome: health.Failed, Unprocessed: true, Kind: Unavailable | Reset, Err: errReset}, take: 10 * time.Millisecond}
 	hangs       = step{take: 24 * time.Hour}
 
 	errReset   = errors.New("connection reset")
