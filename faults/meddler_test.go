@@ -35,6 +35,9 @@ func newMeddler(t *testing.T, server string, take func(m *meddling, id uint32) b
 	m.raw = newRaw(t, func(client net.Conn) {
 		upstream, err := net.Dial("tcp", server)
 		if err != nil {
+			if t.Context().Err() == nil {
+				t.Errorf("the meddler has no server: %v", err)
+			}
 			return
 		}
 		c := &meddling{client: client, framer: http2.NewFramer(client, nil)}
