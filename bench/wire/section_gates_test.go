@@ -57,3 +57,20 @@ func TestWhatIsNotInstalledIsLeftOutAndTold(t *testing.T) {
 		t.Errorf("told %q, want %q", got.missing["through absent"], want)
 	}
 }
+
+// An aim that not even a direct call reaches is told so; one that it reaches is ours alone.
+func TestAMissThatIsNotOursIsTold(t *testing.T) {
+	for name, row := range map[string]struct {
+		direct int
+		note   string
+	}{
+		"nobody reaches it": {250, "net/http direct itself is at 1.250 x."},
+		"we alone miss it":  {300, ""},
+	} {
+		r := measured(map[string][2]int{directHTTP: {row.direct, row.direct}, throughHop: {240, 240}, "nginx": {200, 200}})
+		aim := atLeast("throughput", 1.3, r.ratio(throughHop, "nginx", "c=1", throughput))
+		if got := r.besideDirect(aim, "nginx", "c=1", throughput).Note; got != row.note {
+			t.Errorf("%s: noted %q, want %q", name, got, row.note)
+		}
+	}
+}

@@ -15,6 +15,7 @@ turns under it; figures are medians of the rounds, ratios medians of the ratios 
 
 - Closed loop: c callers, each with one call at a time. Open loop: calls begin at fixed moments, and latency counts from the moment
   a call was due, so that nothing is left out while others are slow. "begun late" is the generator's own lag, which the latencies contain.
+- The rows "again" are the first ones a second time, with processes of their own: what they differ by is noise.
 - Percentiles are exact: every sample is kept.
 - CPU is that of every process involved, generator and instances too, by the kernel's clock of each. Memory is the proportional set size.
 - onehop has its defaults (retries, breakers, p2c_ewma, no times) and a fixed list of instances, as every other row has. The row with

@@ -23,6 +23,7 @@ const twoTimes = "timeout: 2s\nattempt_timeout: 500ms\n"
 // others' and no proxy is charged with a control plane it was not given; the row with Consul says what that adds.
 var httpPaths = []pathKind{
 	{name: directHTTP, by: byNetHTTP},
+	{name: directHTTP + ", again", by: byNetHTTP},
 	{name: throughHop, by: byOnehop},
 	{name: "onehop, both timeouts", by: byOnehop, policy: twoTimes},
 	{name: "onehop, Consul", by: byOnehop, consul: true},
@@ -34,6 +35,7 @@ var httpPaths = []pathKind{
 
 var grpcPaths = []pathKind{
 	{name: directGRPC, by: byGRPC},
+	{name: directGRPC + ", again", by: byGRPC},
 	{name: throughHop, by: byHopGRPC},
 	{name: "haproxy", by: byGRPC, proxy: &haproxyGRPC},
 }
