@@ -24,6 +24,7 @@ type facts struct {
 	refused error // no connection could be had
 	local   bool  // this side could not send it
 	capped  bool  // the Picker refused to go on
+	torn    bool  // the connection broke in the middle of a unary call's answer, of which nothing is the caller's yet
 	info    balancer.DoneInfo
 }
 
@@ -68,14 +69,14 @@ func classify(f facts) engine.Result {
 		r.Outcome, r.Unsent, r.Kind = health.Ignored, true, engine.Unavailable
 		return r
 	}
-	r.Answer = f.answered()
+	r.Answer = f.answered() && !f.torn
 	r.Outcome, r.Kind = judge(code)
 	if !r.Answer {
 		r.Kind |= engine.Reset
 	}
 	r.Unprocessed = f.unprocessed()
 	r.Stop, r.Pause = pushback(f.info.Trailer)
-	r.Stop = r.Stop || f.committed() || f.capped
+	r.Stop = r.Stop || f.committed() && !f.torn || f.capped
 	return r
 }
 

@@ -55,6 +55,10 @@ func TestClassify(t *testing.T) {
 		"an application's code":           {answer(codes.NotFound, trailersOnly()), engine.Result{Outcome: health.OK, Answer: true}},
 		"DEADLINE_EXCEEDED of the server": {answer(codes.DeadlineExceeded, trailersOnly()), engine.Result{Outcome: health.OK, Answer: true}},
 		"after headers: committed":        {answer(codes.Unavailable, committed), stopped},
+		"connection broken in the answer": {
+			facts{err: status.Error(codes.Unavailable, ""), picked: true, sent: true, torn: true, info: committed},
+			engine.Result{Outcome: health.Failed, Kind: engine.Unavailable | engine.Reset},
+		},
 		"connection broken before answer": {answer(codes.Unavailable, broken), engine.Result{Outcome: health.Failed, Kind: engine.Unavailable | engine.Reset}},
 		"stream reset before answer":      {answer(codes.Internal, broken), engine.Result{Outcome: health.Failed, Kind: sorry | engine.Reset}},
 		"a stream that was refused": {

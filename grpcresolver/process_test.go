@@ -65,7 +65,8 @@ func TestStoppedProcessIsLeft(t *testing.T) {
 	good, _ := startProcess(t)
 	quick := fast()
 	quick.AttemptTimeout = 50 * time.Millisecond
-	waited := make(chan struct{}, 1000) // for attempts that the stopped process did not answer
+	quick.LoadBalancing.Algorithm = policy.RoundRobin // it gets its turn whatever it looked like before
+	waited := make(chan struct{}, 1000)               // for attempts that the stopped process did not answer
 	hop, err := onehop.New(onehop.WithResolver(resolver.Static{"inventory": {stoppedAddr, good}}),
 		onehop.WithPolicies(policy.Static{"inventory": quick}), onehop.WithLogger(slog.New(slog.DiscardHandler)),
 		onehop.WithObserver(onehop.Observer{AttemptDone: func(_ context.Context, a onehop.Attempt) {

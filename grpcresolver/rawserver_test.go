@@ -100,6 +100,19 @@ func (s *rawServer) serve(conn net.Conn) {
 	}
 }
 
+// whole reads on until a request is complete.
+func (c *rawConn) whole(id uint32) {
+	for {
+		f, err := c.ReadFrame()
+		if err != nil {
+			return
+		}
+		if d, ok := f.(*http2.DataFrame); ok && d.StreamID == id && d.StreamEnded() {
+			return
+		}
+	}
+}
+
 // answer sends a header block of name and value pairs.
 func (c *rawConn) answer(id uint32, end bool, pairs ...string) {
 	var b bytes.Buffer

@@ -3,7 +3,9 @@ package grpcresolver
 import (
 	"context"
 	"errors"
+	"io"
 	"reflect"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -33,7 +35,7 @@ type unaryTry struct {
 	try
 	call    *unaryCall
 	until   time.Duration // the instant of the attempt's own end; 0: none
-	private *private      // in a race: what must not be shared with the other
+	private *private      // where a race is possible: what must not be shared with the other
 }
 
 // unary is the innermost interceptor.
@@ -79,6 +81,9 @@ func (c *unaryCall) NewAttempt() engine.Attempt {
 		c.bound(&c.Call)
 	}
 	t.call, t.ledger = c, &c.ledger
+	if c.Hedges() { // now: once a race is on, the call may be over before this attempt begins, and its reply the caller's
+		t.private = newPrivate(c.reply, c.opts)
+	}
 	return t
 }
 
@@ -89,8 +94,7 @@ func (t *unaryTry) Send(ctx context.Context) engine.Result {
 		return engine.Result{}
 	}
 	reply, opts := c.reply, c.opts
-	if t.Racing() {
-		t.private = newPrivate(reply, opts)
+	if t.private != nil {
 		reply, opts = t.private.reply, t.private.opts
 	}
 	sending, cancel := t.limit(t.start(ctx, c.found))
@@ -145,13 +149,23 @@ func (t *unaryTry) result(parent context.Context, err error) engine.Result {
 	if r, ended := t.ended(parent, err); ended {
 		return r
 	}
+	if err == io.EOF { //nolint:errorlint // grpc-go's own word: a send broke, and nobody asked for the reason
+		if t.Endpoint() == nil {
+			return engine.Result{NoPick: true}
+		}
+		err = errBroken
+	}
 	f := t.facts(err)
 	if f.refused != nil {
 		t.call.found.hurry(health.Now(), t.call.cc)
 	}
+	f.torn = f.answered() && strings.HasPrefix(status.Convert(err).Message(), tornText)
 	f.local = status.Code(err) == codes.Internal && !f.answered() && !marshals(t.call.req)
 	return t.settled(&f, classify(f))
 }
+
+// tornText begins what grpc-go says of an answer whose connection broke.
+const tornText = "error reading from server: "
 
 // early is how much a server's clock, which starts later and is told a rounded time, may yet be ahead of ours.
 const early = 10 * time.Millisecond

@@ -41,9 +41,14 @@ func (h *hedges) withdraw() bool {
 	}
 }
 
+// Hedges says whether an attempt of the call may get another beside it, as far as that is known from the start.
+func (c *Call) Hedges() bool {
+	return c.rule.Hedge > 0 && !c.Stream && c.Idempotent() && c.Replayable && !c.noRetry()
+}
+
 // hedging is how long the call's attempts have before a hedge is made; false: none will be.
 func (c *Call) hedging() (time.Duration, bool) {
-	if c.rule.Hedge <= 0 || c.Stream || !c.Idempotent() || !c.Replayable || c.noRetry() || int(c.attempts)+1 >= c.rule.Retry.MaxAttempts {
+	if !c.Hedges() || int(c.attempts)+1 >= c.rule.Retry.MaxAttempts {
 		return 0, false
 	}
 	if c.tries == 1 { // a call feeds it once, however often it is tried
