@@ -28,8 +28,7 @@ func loadOf(trailer metadata.MD) (l health.Load, ok bool) {
 	if len(values) != 1 {
 		return l, false
 	}
-	var cpu, application float64
-	doubles := map[protowire.Number]*float64{orcaCPU: &cpu, orcaRate: &l.Rate, orcaErrors: &l.Errors, orcaApplication: &application}
+	var cpu float64
 	for b := []byte(values[0]); len(b) > 0; {
 		number, kind, n := protowire.ConsumeTag(b)
 		if n < 0 {
@@ -39,14 +38,23 @@ func loadOf(trailer metadata.MD) (l health.Load, ok bool) {
 		if n = protowire.ConsumeFieldValue(number, kind, b); n < 0 {
 			return l, false
 		}
-		if field := doubles[number]; field != nil && kind == protowire.Fixed64Type {
+		if kind == protowire.Fixed64Type {
 			bits, _ := protowire.ConsumeFixed64(b)
-			*field = math.Float64frombits(bits)
+			switch value := math.Float64frombits(bits); number {
+			case orcaCPU:
+				cpu = value
+			case orcaRate:
+				l.Rate = value
+			case orcaErrors:
+				l.Errors = value
+			case orcaApplication:
+				l.Utilization = value
+			default: // of no use here
+			}
 		}
 		b = b[n:]
 	}
-	l.Utilization = application // the server's own word goes before its processor's
-	if application <= 0 {
+	if l.Utilization <= 0 { // the server's own word goes before its processor's
 		l.Utilization = cpu
 	}
 	return l, true
@@ -54,9 +62,6 @@ func loadOf(trailer metadata.MD) (l health.Load, ok bool) {
 
 // hearLoad passes on what the server at e reported with a call.
 func hearLoad(set *health.Set, e *health.Endpoint, trailer metadata.MD) {
-	if len(trailer[loadTrailer]) == 0 {
-		return
-	}
 	if l, ok := loadOf(trailer); ok && e != nil {
 		set.Reported(health.Now(), e, l)
 	}

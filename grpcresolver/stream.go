@@ -79,7 +79,7 @@ func (c *streamCall) run(ctx context.Context) {
 	case err != nil:
 		c.failure = statusError(err)
 	case won.stream == nil || won.capped:
-		c.failure = won.err // grpc-go could not go on, and no other endpoint would change that
+		c.failure = won.EndedWith() // grpc-go could not go on, and no other endpoint would change that
 	default:
 		c.current = won.stream
 	}

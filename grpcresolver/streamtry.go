@@ -21,7 +21,6 @@ type streamTry struct {
 	call   *streamCall
 	stream grpc.ClientStream
 	cancel context.CancelFunc // abandons this attempt alone
-	err    error              // what the caller gets where there is no stream
 }
 
 // Send implements engine.Attempt: the first end of a stream is its response headers, or its trailers without headers.
@@ -88,13 +87,13 @@ var errForgotten = status.Error(codes.Unavailable, "the stream broke, and what w
 // abandon ends a stream on which not all can be sent that was sent before: the attempt before, which ended with err, was the
 // last.
 func (t *streamTry) abandon(err error) engine.Result {
-	if t.err = err; err == nil {
-		t.err = errForgotten
+	if err == nil {
+		err = errForgotten
 	}
 	t.cancel()
 	_ = ended(t.stream) // after which grpc-go touches no call option any more
 	t.stream = nil
-	return engine.Result{Outcome: health.Ignored, Answer: true, Stop: true, Unsampled: true, Err: t.err}
+	return engine.Result{Outcome: health.Ignored, Answer: true, Stop: true, Unsampled: true, Err: err}
 }
 
 // ended is how a stream without headers ended; nil: well. Only RecvMsg tells: what grpc-go says elsewhere is nothing where a
@@ -123,7 +122,6 @@ func (t *streamTry) result(parent context.Context, err error) engine.Result {
 	f.local = local
 	r := classify(f)
 	r.Unsampled = true
-	t.err = r.Err
 	if !replayable {
 		t.call.Replayable, r.Unsent, r.Unprocessed = false, false, false
 	}

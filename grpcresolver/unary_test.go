@@ -56,7 +56,7 @@ func TestIdempotentIsRetriedElsewhere(t *testing.T) {
 	var l executions
 	bad, good := startServer(t, &l), startServer(t, &l)
 	bad.unary = func(context.Context, string, int) error { return status.Error(codes.Unavailable, "not now") }
-	hop, _ := hopTo(t, fast(), bad.addr, good.addr)
+	hop, _ := hopTo(t, inTurns(), bad.addr, good.addr)
 	_, client := dial(t, hop)
 	for i := range 50 {
 		if _, err := client.UnaryCall(call(t, fmt.Sprint("i", i), onehop.Idempotent()), &pb.SimpleRequest{}); err != nil {

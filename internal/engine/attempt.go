@@ -43,10 +43,6 @@ func (s *State) Core() *State { return s }
 // Endpoint is what was picked; nil: nothing yet.
 func (s *State) Endpoint() *health.Endpoint { return s.endpoint.Load() }
 
-// Racing says that the attempt is one of a race: it must not touch what the others touch, and its end may come after
-// the call's.
-func (s *State) Racing() bool { return s.cancel != nil }
-
 // EndedWith is what the attempt ended with; nil: well, or not yet. It is not for use while the attempt is under way.
 func (s *State) EndedWith() error { return s.err }
 
