@@ -16,10 +16,16 @@ type eye struct {
 	mu        sync.Mutex
 	snapshots []resolver.Snapshot
 	troubles  []error // of discovery
-	decisions []onehop.Decision
+	decisions []decision
 	revisions []revision
 	attempts  []onehop.Attempt
 	calls     []onehop.Call
+}
+
+// decision is one of the engine's, and when it was told.
+type decision struct {
+	onehop.Decision
+	at time.Time
 }
 
 // revision is one word of a policy source.
@@ -48,7 +54,7 @@ func (e *eye) option() onehop.Option {
 		Decided: func(_ context.Context, d onehop.Decision) {
 			e.mu.Lock()
 			defer e.mu.Unlock()
-			e.decisions = append(e.decisions, d)
+			e.decisions = append(e.decisions, decision{d, time.Now()})
 		},
 		AttemptDone: func(_ context.Context, a onehop.Attempt) {
 			e.mu.Lock()
@@ -110,6 +116,28 @@ func (e *eye) openings() map[string]int {
 		}
 	})
 	return by
+}
+
+// openShare is the share of n endpoints' time, from begun until now, in which their breakers were open.
+func (e *eye) openShare(begun time.Time, n int) float64 {
+	sum := time.Duration(0)
+	since := map[string]time.Time{}
+	e.look(func() {
+		for _, d := range e.decisions {
+			at, open := since[d.Endpoint.Addr]
+			switch {
+			case d.Action == "open" && !open:
+				since[d.Endpoint.Addr] = d.at
+			case d.Action == "close" && open:
+				sum += d.at.Sub(at)
+				delete(since, d.Endpoint.Addr)
+			}
+		}
+	})
+	for _, at := range since {
+		sum += time.Since(at)
+	}
+	return sum.Seconds() / time.Since(begun).Seconds() / float64(n)
 }
 
 // touched counts the attempts that were made at addr.

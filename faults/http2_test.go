@@ -8,9 +8,11 @@ import (
 	"net/http"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/onehop-go/onehop/httpclient"
 	"github.com/onehop-go/onehop/internal/consultest"
@@ -20,7 +22,8 @@ import (
 // h2 is a server that speaks HTTP/2 frame by frame, to do what no HTTP/2 server would.
 type h2 struct {
 	*raw
-	stream func(c *h2conn, s h2stream)
+	stream   func(c *h2conn, s h2stream)
+	settings []http2.Setting
 
 	mu       sync.Mutex
 	streams  int
@@ -42,9 +45,18 @@ type h2stream struct {
 // newH2 answers each request by stream, which runs once its body has come, too.
 func newH2(t *testing.T, stream func(*h2conn, h2stream)) *h2 {
 	t.Helper()
-	s := &h2{stream: stream, executed: map[string]int{}}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newH2On(t, l, stream)
+}
+
+func newH2On(t *testing.T, l net.Listener, stream func(*h2conn, h2stream), settings ...http2.Setting) *h2 {
+	t.Helper()
+	s := &h2{stream: stream, settings: settings, executed: map[string]int{}}
 	conns := 0
-	s.raw = newRaw(t, func(c net.Conn) {
+	s.raw = newRawOn(t, l, func(c net.Conn) {
 		s.mu.Lock()
 		conns++
 		number := conns
@@ -60,7 +72,7 @@ func (s *h2) serve(c net.Conn, number int) {
 	}
 	conn := &h2conn{Framer: http2.NewFramer(c, c), number: number}
 	conn.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
-	_ = conn.WriteSettings()
+	_ = conn.WriteSettings(s.settings...)
 	open := map[uint32]h2stream{}
 	for {
 		f, err := conn.ReadFrame()
@@ -128,9 +140,13 @@ func (c *h2conn) answer(id uint32) {
 // overH2 calls with prior knowledge.
 func overH2(t *testing.T, p policy.Policy, addrs ...string) *http.Client {
 	t.Helper()
+	return webOf(t, static(t, p, addrs), httpclient.WithTransport(priorKnowledge()))
+}
+
+func priorKnowledge() *http.Transport {
 	var protocols http.Protocols
 	protocols.SetUnencryptedHTTP2(true)
-	return webOf(t, static(t, p, addrs), httpclient.WithTransport(&http.Transport{Protocols: &protocols}))
+	return &http.Transport{Protocols: &protocols}
 }
 
 func TestRow37GoAwayMidStream(t *testing.T) {
@@ -183,7 +199,7 @@ func TestRow78ProtocolErrorAfterExecution(t *testing.T) {
 		_ = c.WriteRSTStream(st.id, http2.ErrCodeProtocol)
 	})
 	web := overH2(t, policy.Default(), s.addr)
-	const posts = 300 // where the guard is late, one in some hundred is sent twice
+	const posts = 1000 // where the guard is late, one in some hundred is sent twice
 	for range posts {
 		ctx, cancel := context.WithTimeout(t.Context(), deadline) // net/http alone would never end
 		if o := call(ctx, web, http.MethodPost, "http://pay/"); o.ok() {
@@ -200,4 +216,59 @@ func TestRow78ProtocolErrorAfterExecution(t *testing.T) {
 	if n := s.executed[o.id]; n > policy.Default().Retry.MaxAttempts {
 		t.Errorf("a GET was sent %d times", n)
 	}
+}
+
+// A connection that was made for a call and not needed is given to a retry of another without a word: net/http's hook for
+// the asking is skipped once.
+func TestRow78SpareConnection(t *testing.T) {
+	t.Parallel()
+	row(t, 78)
+	synctest.Test(t, func(t *testing.T) {
+		l := bufconn.Listen(1 << 16)
+		finish, dialled := make(chan struct{}), make(chan struct{})
+		var s *h2
+		s = newH2On(t, l, func(c *h2conn, st h2stream) {
+			if c.number == 1 && c.n == 1 {
+				<-finish
+				c.answer(st.id)
+				return
+			}
+			s.execute(st)
+			_ = c.WriteRSTStream(st.id, http2.ErrCodeProtocol)
+		}, http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 1})
+		transport, dials := priorKnowledge(), 0
+		transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
+			if dials++; dials == 2 {
+				<-dialled
+			}
+			return l.DialContext(t.Context())
+		}
+		web := webOf(t, static(t, policy.Default(), []string{"192.0.2.1:80"}), httpclient.WithTransport(transport))
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		wg.Go(func() { // takes the one stream of the first connection
+			if o := get(t, web, "http://pay/"); !o.ok() {
+				t.Errorf("the first call: %v", o.err)
+			}
+		})
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		wg.Go(func() { call(ctx, web, http.MethodGet, "http://pay/") }) // has the second made, and leaves
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		close(dialled)
+		synctest.Wait()
+		close(finish)
+		synctest.Wait()
+		o := call(t.Context(), web, http.MethodPost, "http://pay/")
+		n := s.executed[o.id]
+		figuref(t, "with a spare connection at hand: executed %d times", n)
+		if n != 1 || o.ok() {
+			t.Errorf("the POST was executed %d times, its caller got %v", n, o.err)
+		}
+		if dials != 2 {
+			t.Errorf("%d connections were made, not two", dials)
+		}
+	})
 }

@@ -22,6 +22,11 @@ func newRaw(t *testing.T, serve func(net.Conn)) *raw {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newRawOn(t, l, serve)
+}
+
+func newRawOn(t *testing.T, l net.Listener, serve func(net.Conn)) *raw {
+	t.Helper()
 	r := &raw{addr: l.Addr().String(), l: l, conns: map[net.Conn]bool{}}
 	var wg sync.WaitGroup
 	wg.Go(func() {

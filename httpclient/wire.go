@@ -17,7 +17,6 @@ const (
 	reused                       // it had served another request
 	wrote                        // the request's headers were written, into a buffer at least
 	replied                      // the first byte of an answer has come
-	guarded                      // net/http began to send again
 	dialing                      // a dial was begun for it, with a time of its own
 	connected                    // which is over
 )
@@ -31,7 +30,6 @@ const (
 func (x *exchange) getConn(string) {
 	bits := x.wire.Load()
 	if bits&wrote != 0 && (bits&http1 == 0 || replayable(x.call.req)) {
-		x.wire.Or(guarded)
 		x.cancel(errGuard)
 		return
 	}
@@ -39,9 +37,12 @@ func (x *exchange) getConn(string) {
 	x.wire.Or(asked)
 }
 
+// gotConn guards as well: over HTTP/2 a connection that was made for another request, and not needed, is given to a retry
+// without being asked for.
 func (x *exchange) gotConn(info httptrace.GotConnInfo) {
 	one := isHTTP1(info.Conn, x.h2c)
-	if x.wire.Load()&guarded != 0 {
+	if x.wire.Load()&wrote != 0 {
+		x.cancel(errGuard)
 		if one {
 			// net/http may hand out an idle connection although the context has ended, and would write on it.
 			info.Conn.Close() //nolint:errcheck // nothing was sent on it
