@@ -96,8 +96,12 @@ var callIDs atomic.Int64
 
 // call makes one call and reads its answer.
 func call(ctx context.Context, web *http.Client, method, url string) outcome {
+	return callWith(ctx, web, method, url, nil)
+}
+
+func callWith(ctx context.Context, web *http.Client, method, url string, body io.Reader) outcome {
 	o := outcome{id: "call-" + strconv.FormatInt(callIDs.Add(1), 10)}
-	req, err := http.NewRequestWithContext(ctx, method, url, nil)
+	req, err := http.NewRequestWithContext(ctx, method, url, body)
 	if err != nil {
 		o.err = err
 		return o

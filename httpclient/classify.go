@@ -84,6 +84,8 @@ func (f *facts) judge() engine.Result {
 		r.Unsent = f.rewindable && isA[*dialError](f.err)
 	case f.unwritten:
 		r.Outcome, r.Kind, r.Unsent = health.Failed, engine.Reset, f.rewindable
+	case isA[*unreadError](f.err):
+		f.judgeUnread(&r)
 	case shared.Timeout(f.err): // ResponseHeaderTimeout of the base, TCP_USER_TIMEOUT
 		r.Outcome, r.Kind = health.Failed, engine.AttemptTimeout
 	case f.stale && !isA[*net.OpError](f.err): // the server had closed the idle connection
@@ -128,6 +130,14 @@ func (f *facts) judgeDial(r *engine.Result) {
 		r.Outcome = health.Failed
 	default: // refused, unreachable, a TLS handshake that failed
 		r.Outcome = health.Refused
+	}
+}
+
+// judgeUnread is of a request that the server sent back unread.
+func (f *facts) judgeUnread(r *engine.Result) {
+	r.Kind, r.Unprocessed = engine.Reset, f.rewindable
+	if u, _ := errors.AsType[*unreadError](f.err); !u.leaving {
+		r.Outcome = health.Failed
 	}
 }
 

@@ -2,9 +2,11 @@ package httpclient_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -14,6 +16,7 @@ import (
 	"testing"
 
 	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 
 	"github.com/onehop-go/onehop"
 	"github.com/onehop-go/onehop/httpclient"
@@ -21,8 +24,9 @@ import (
 	"github.com/onehop-go/onehop/resolver"
 )
 
-// resetting is an HTTP/2 server that executes each request and then resets its stream.
-func resetting(t *testing.T, code http2.ErrCode) *rawServer {
+// framed is an HTTP/2 server without TLS, frame by frame: answer is given each stream whose request has come whole, the
+// number of those on its connection, and the data it came with last.
+func framed(t *testing.T, answer func(f *http2.Framer, stream uint32, n int, data []byte) error) *rawServer {
 	t.Helper()
 	return listenRaw(t, func(s *rawServer, c net.Conn, r *bufio.Reader) {
 		if _, err := io.CopyN(io.Discard, r, int64(len(http2.ClientPreface))); err != nil {
@@ -32,7 +36,7 @@ func resetting(t *testing.T, code http2.ErrCode) *rawServer {
 		if f.WriteSettings() != nil {
 			return
 		}
-		for {
+		for n := 0; ; {
 			frame, err := f.ReadFrame()
 			if err != nil {
 				return
@@ -42,7 +46,12 @@ func resetting(t *testing.T, code http2.ErrCode) *rawServer {
 			}
 			if ends, ok := frame.(interface{ StreamEnded() bool }); ok && ends.StreamEnded() {
 				s.requests.add("executed")
-				err = f.WriteRSTStream(frame.Header().StreamID, code)
+				var data []byte
+				if d, ok := frame.(*http2.DataFrame); ok {
+					data = d.Data()
+				}
+				n++
+				err = answer(f, frame.Header().StreamID, n, data)
 			}
 			if err != nil {
 				return
@@ -51,23 +60,77 @@ func resetting(t *testing.T, code http2.ErrCode) *rawServer {
 	})
 }
 
+// resetting executes each request and then resets its stream.
+func resetting(t *testing.T, code http2.ErrCode) *rawServer {
+	t.Helper()
+	return framed(t, func(f *http2.Framer, stream uint32, _ int, _ []byte) error { return f.WriteRSTStream(stream, code) })
+}
+
 // net/http sends a POST again by itself, without end, when its stream is reset with PROTOCOL_ERROR after it was executed.
 func TestHiddenRetriesOverHTTP2(t *testing.T) {
 	for _, code := range []http2.ErrCode{http2.ErrCodeProtocol, http2.ErrCodeRefusedStream, http2.ErrCodeInternal} {
 		s := resetting(t, code)
-		base := &http.Transport{Protocols: &http.Protocols{}}
-		base.Protocols.SetUnencryptedHTTP2(true)
-		c := httpclient.New(newHop(t, policy.Default(), s.addr), httpclient.WithTransport(base))
+		c := httpclient.New(newHop(t, policy.Default(), s.addr), httpclient.WithTransport(priorKnowledge()))
 
-		_, _, err := send(t.Context(), c, "POST", "http://svc/", strings.NewReader("book"))
+		_, _, err := send(t.Context(), c, "POST", "http://svc/", nil)
 		if n := s.requests.total(); n != 1 || onehop.ReasonOf(err) != onehop.ReasonUnsafe {
 			t.Errorf("%v: a POST was executed %d times: %v", code, n, err)
 		}
 		before := s.requests.total()
+		_, _, err = send(t.Context(), c, "POST", "http://svc/", strings.NewReader("book"))
+		want, why := 1, onehop.ReasonUnsafe
+		if code == http2.ErrCodeRefusedStream { // the server's word that it was not executed
+			want, why = policy.Default().Retry.MaxAttempts, onehop.ReasonExhausted
+		}
+		if n := s.requests.total() - before; n != want || onehop.ReasonOf(err) != why {
+			t.Errorf("%v: a POST with a body was sent %d times: %v", code, n, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "GetBody") {
+			t.Errorf("%v: the caller is told to set what is set: %v", code, err)
+		}
+		before = s.requests.total()
 		_, _, err = send(t.Context(), c, "GET", "http://svc/", nil)
 		if n := s.requests.total() - before; n != policy.Default().Retry.MaxAttempts || err == nil {
 			t.Errorf("%v: a GET was executed %d times: %v", code, n, err)
 		}
+	}
+}
+
+func priorKnowledge() *http.Transport {
+	base := &http.Transport{Protocols: &http.Protocols{}}
+	base.Protocols.SetUnencryptedHTTP2(true)
+	return base
+}
+
+// The server answers with what came as the body, and sends each eighth request of a connection back unread.
+func TestUnreadOverHTTP2(t *testing.T) {
+	for name, refuse := range map[string]func(*http2.Framer, uint32) error{
+		"REFUSED_STREAM": func(f *http2.Framer, id uint32) error { return f.WriteRSTStream(id, http2.ErrCodeRefusedStream) },
+		"GOAWAY":         func(f *http2.Framer, id uint32) error { return f.WriteGoAway(id-2, http2.ErrCodeNo, nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := framed(t, func(f *http2.Framer, stream uint32, n int, data []byte) error {
+				if n%8 == 0 {
+					return refuse(f, stream)
+				}
+				var head bytes.Buffer
+				if err := hpack.NewEncoder(&head).WriteField(hpack.HeaderField{Name: ":status", Value: "200"}); err != nil {
+					return err
+				}
+				err := f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: head.Bytes(), EndHeaders: true})
+				return errors.Join(err, f.WriteData(stream, true, data))
+			})
+			c := httpclient.New(newHop(t, policy.Default(), s.addr), httpclient.WithTransport(priorKnowledge()))
+			for range 50 {
+				status, got, err := send(t.Context(), c, "POST", "http://svc/", strings.NewReader("book"))
+				if err != nil || status != 200 || got != "book" {
+					t.Fatalf("%d %q %v", status, got, err)
+				}
+			}
+			if n := s.requests.total(); n <= 50 {
+				t.Errorf("%d requests came: none was sent back", n)
+			}
+		})
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	shared "github.com/onehop-go/onehop/internal/dialer"
@@ -26,10 +27,11 @@ const (
 // follow one another on a port never share a connection, and an endpoint that is removed drains by itself.
 type pool struct {
 	transport *http.Transport
-	rt        http.RoundTripper // transport, or middleware around it
+	rt        http.RoundTripper // the pool itself, or middleware around it
 	probeTLS  *tls.Config       // for probes: net/http writes to the transport's own at its first use
 	addr      string
-	h2c       bool // may speak HTTP/2 without TLS: the protocol of a plain connection is not known
+	h2c       bool        // may speak HTTP/2 without TLS: the protocol of a plain connection is not known
+	http2     atomic.Bool // the endpoint speaks HTTP/2, as far as is known
 	onDrain   func(*pool)
 }
 
@@ -59,9 +61,36 @@ func newPool(base *http.Transport, addr string, d dialer) *pool {
 		t.IdleConnTimeout = maxIdleTime
 	}
 	redirectDials(t, addr, d)
-	return &pool{
-		transport: t, rt: t, addr: addr, probeTLS: base.TLSClientConfig, h2c: t.Protocols != nil && t.Protocols.UnencryptedHTTP2(),
+	p := &pool{transport: t, addr: addr, probeTLS: base.TLSClientConfig}
+	p.rt = p
+	if t.Protocols != nil {
+		p.h2c = t.Protocols.UnencryptedHTTP2()
+		p.http2.Store(!t.Protocols.HTTP1())
 	}
+	return p
+}
+
+// RoundTrip implements http.RoundTripper. Over HTTP/2 net/http makes good by itself a stream that the server sent back unread
+// and one that it reset after it had executed it, alike, and does not tell which. A body that it cannot rewind keeps it from
+// both, and its error names the cause: so it gets no GetBody there, and the loop decides.
+func (p *pool) RoundTrip(r *http.Request) (*http.Response, error) {
+	withheld := r.GetBody != nil && p.http2.Load()
+	if withheld {
+		once := *r
+		once.GetBody = nil
+		r = &once
+	}
+	resp, err := p.transport.RoundTrip(r)
+	if err != nil {
+		if withheld {
+			err = unrewound(err)
+		}
+		return nil, err
+	}
+	if two := resp.ProtoMajor == 2; two != p.http2.Load() {
+		p.http2.Store(two)
+	}
+	return resp, nil
 }
 
 // clone is t.Clone with a NextProtos of its own: tls.Config.Clone shares it, and net/http appends "http/1.1" at a transport's

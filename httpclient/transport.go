@@ -208,7 +208,7 @@ func (t *Transport) poolOf(x *exchange) *pool {
 			conns: &t.conns, connectTimeout: x.Call().Upstream().ConnectTimeout, alternates: func() []string { return e.Info().Alternates },
 		})
 		if t.middleware != nil {
-			p.rt = t.middleware(p.transport)
+			p.rt = t.middleware(p)
 		}
 		p.onDrain = t.forget
 		t.mu.Lock()
