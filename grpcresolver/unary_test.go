@@ -58,13 +58,10 @@ func TestIdempotentIsRetriedElsewhere(t *testing.T) {
 	bad.unary = func(context.Context, string, int) error { return status.Error(codes.Unavailable, "not now") }
 	hop, _ := hopTo(t, inTurns(), bad.addr, good.addr)
 	_, client := dial(t, hop)
-	for i := range 50 {
+	for i := 0; i < 50 || bad.served() == 0; i++ { // until it is connected nobody asks the bad one
 		if _, err := client.UnaryCall(call(t, fmt.Sprint("i", i), onehop.Idempotent()), &pb.SimpleRequest{}); err != nil {
 			t.Fatal(i, err)
 		}
-	}
-	if bad.served() == 0 {
-		t.Error("the bad server was never asked: nothing was proved")
 	}
 }
 
