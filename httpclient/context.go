@@ -8,8 +8,9 @@ import (
 // attemptContext is the caller's context made cancelable. It does what context.WithCancelCause does without its
 // allocations, which are a third of what an attempt costs: its channel is made when somebody asks for it, and what
 // net/http derives from it is told through AfterFunc, which package context looks for, instead of through a map under a
-// lock. What is derived from it has ended when cancel returns, as with package context: the guard in wire.go depends on it.
-// Set Context before use, and give the caller's end to end. Safe for concurrent use then.
+// lock. What is derived from it has ended when cancel returns, as with package context: else net/http dials once more for a
+// request that the guard in wire.go has ended. Set Context before use, and give the caller's end to end. Safe for concurrent
+// use then.
 type attemptContext struct {
 	context.Context // the caller's
 

@@ -39,8 +39,6 @@ var rules = []rule{
 		"if bits&wrote != 0 && (bits&http1 == 0", "if false && (bits&http1 == 0", "TestRow74|TestRow78"},
 	{"nor over a connection that was not asked for", "httpclient/wire.go",
 		"if x.wire.Load()&wrote != 0 {", "if false {", "TestRow78"},
-	{"an attempt's end is at once the end of what net/http derives from it", "httpclient/context.go",
-		"\t\tfirst()\n", "\t\tgo first()\n", "TestRow78"},
 	{"a body is replayed only by GetBody", "httpclient/replay.go",
 		"func rewindable(r *http.Request) bool { return !hasBody(r) || r.GetBody != nil }", "func rewindable(*http.Request) bool { return true }", "TestRow43"},
 	{"one request a second and watch", "internal/consulapi/pace.go",
