@@ -142,6 +142,9 @@ func newAgent(path, version string, p *ports, c *config) *Agent {
 	}
 	a.args = append(a.args, c.server...)
 	for i, name := range portNames {
+		if name == "grpc-tls" && strings.HasPrefix(version, "1.13.") {
+			continue // 1.14 brought it
+		}
 		a.args = append(a.args, "-"+name+"-port", strconv.Itoa(p.port(i+1)))
 	}
 	if c.datacenter != "" {
