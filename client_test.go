@@ -3,9 +3,12 @@ package onehop_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/onehop-go/onehop"
@@ -226,5 +229,65 @@ func TestObserversAreToldInOrder(t *testing.T) {
 func TestReasonOfOtherErrors(t *testing.T) {
 	if r := onehop.ReasonOf(errors.New("mine")); r != "" {
 		t.Errorf("got %q", r)
+	}
+}
+
+// late is a policy source that publishes when it is told to.
+type late struct {
+	policy.Policy
+	now chan struct{}
+}
+
+func (l late) Watch(ctx context.Context, _ string, publish func(policy.Revision, error)) {
+	select {
+	case <-l.now:
+		publish(policy.Revision{Policy: l.Policy, Origin: "test"}, nil)
+	case <-ctx.Done():
+	}
+}
+
+// Calls that wait for the policy are let go once all of it is in force, the subset too.
+func TestFirstCallsKeepToTheSubset(t *testing.T) {
+	p := policy.Default()
+	p.LoadBalancing.Subset = 1
+	addrs := make([]string, 10)
+	for i := range addrs {
+		addrs[i] = fmt.Sprintf("192.0.2.%d:80", i+1)
+	}
+	for range 300 {
+		source := late{p, make(chan struct{})}
+		resolved := make(chan struct{}, 1)
+		hop, err := onehop.New(
+			onehop.WithResolver(resolver.Static{"pay": addrs}), onehop.WithPolicies(source), onehop.WithLogger(slog.New(slog.DiscardHandler)),
+			onehop.WithObserver(onehop.Observer{Resolved: func(context.Context, resolver.Target, resolver.Snapshot, error) { resolved <- struct{}{} }}),
+		)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var mu sync.Mutex
+		called := map[string]bool{}
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				_, err := onehop.Do(t.Context(), hop.Upstream("pay"), func(_ context.Context, e resolver.Endpoint) (string, error) {
+					mu.Lock()
+					defer mu.Unlock()
+					called[e.Addr] = true
+					return "", nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		<-resolved
+		close(source.now)
+		wg.Wait()
+		if err := hop.Close(); err != nil {
+			t.Error(err)
+		}
+		if len(called) != 1 {
+			t.Fatalf("%d endpoints were called; the subset is one", len(called))
+		}
 	}
 }

@@ -156,15 +156,15 @@ func (w *watched) configured(r policy.Revision, err error) {
 		w.live.Unconfigured()
 		w.said.warn(log, "onehop: policy not applied; the last good one, or the default, stays", "service", w.target.Service, "error", err)
 	} else {
-		w.live.Configure(r.Policy)
-		for _, p := range r.Warnings {
-			w.said.warn(log, "onehop: policy", "service", w.target.Service, "origin", r.Origin, "warning", p.Error())
-		}
 		w.apply(func(time.Time) bool {
 			changed := w.subset != r.Policy.LoadBalancing.Subset
 			w.subset = r.Policy.LoadBalancing.Subset
 			return w.failOver(r.Policy.Failover.Datacenters) || changed
 		})
+		w.live.Configure(r.Policy) // after the endpoints: first calls wait for it
+		for _, p := range r.Warnings {
+			w.said.warn(log, "onehop: policy", "service", w.target.Service, "origin", r.Origin, "warning", p.Error())
+		}
 	}
 	tellConfigured(w.client.ctx, w.client.observers, w.target.Service, r, err)
 }

@@ -72,6 +72,14 @@ func (w *watch) lastError() error {
 
 func (w *watch) until(t *testing.T, want string) {
 	t.Helper()
+	defer func() {
+		if t.Failed() {
+			for _, s := range w.all {
+				t.Logf("%s: %v", s.At.Format(time.TimeOnly), s.Endpoints)
+			}
+			t.Logf("the last word: %s, %v", w.state(), w.lastError())
+		}
+	}()
 	consultest.Until(t, "state "+want, func() bool { return w.state() == want })
 }
 
@@ -256,6 +264,11 @@ func TestConsulBlueGreen(t *testing.T) {
 		agent.Register(t, service(name, fmt.Sprint("blue", i), 8001+i))
 	}
 	w := startWatch(t, resolver.Consul{Agent: agent.Agent()}, resolver.Target{Service: name})
+	defer func() {
+		if t.Failed() {
+			t.Logf("the catalogue: %s", agent.Do(t, "GET", "/v1/health/service/"+name, nil))
+		}
+	}()
 	w.until(t, states(name, "blue0:passing blue1:passing blue2:passing blue3:passing"))
 	for i := range 4 {
 		agent.Deregister(t, fmt.Sprint(name, ".blue", i))
