@@ -37,19 +37,21 @@ func (f *facts) committed() bool {
 	return f.info.BytesReceived && len(f.info.Trailer["content-type"]) == 0
 }
 
-// unprocessed says that the server sent the stream back before it looked at it: it refused the stream (RFC 9113 8.7) or said
-// with its GOAWAY that it would not process it (6.8). grpc-go repeats such a stream by itself, but once, and tells of the
-// second time by its text alone. A server cannot say these words for itself: a status of its own comes with bytes.
-func (f *facts) unprocessed() bool {
+// unread says that the server sent the stream back before it looked at it: it refused the stream (RFC 9113 8.7) or said with
+// its GOAWAY that it would not process it (6.8), which leaving tells: no fault of the endpoint's. grpc-go repeats such a stream
+// by itself, but once, and tells of the second time by its text alone. A server cannot say these words for itself: a status of
+// its own comes with bytes.
+func (f *facts) unread() (unread, leaving bool) {
 	if !f.sent || f.answered() {
-		return false
+		return false, false
 	}
 	switch status.Convert(f.err).Message() {
-	case "stream terminated by RST_STREAM with error code: REFUSED_STREAM",
-		"the stream is rejected because server is draining the connection", "the connection is draining":
-		return true
+	case "stream terminated by RST_STREAM with error code: REFUSED_STREAM":
+		return true, false
+	case "the stream is rejected because server is draining the connection", "the connection is draining":
+		return true, true
 	}
-	return false
+	return false, false
 }
 
 // classify is the gRPC half of the table of outcomes: everything after it knows only the Result.
@@ -74,7 +76,10 @@ func classify(f facts) engine.Result {
 	if !r.Answer {
 		r.Kind |= engine.Reset
 	}
-	r.Unprocessed = f.unprocessed()
+	unread, leaving := f.unread()
+	if r.Unprocessed = unread; leaving {
+		r.Outcome = health.Ignored
+	}
 	r.Stop, r.Pause = pushback(f.info.Trailer)
 	r.Stop = r.Stop || f.committed() && !f.torn || f.capped
 	return r

@@ -67,11 +67,11 @@ func TestClassify(t *testing.T) {
 		},
 		"a stream that a GOAWAY left out": {
 			sayingSo("the stream is rejected because server is draining the connection", broken),
-			engine.Result{Outcome: health.Failed, Unprocessed: true, Kind: engine.Unavailable | engine.Reset},
+			engine.Result{Outcome: health.Ignored, Unprocessed: true, Kind: engine.Unavailable | engine.Reset},
 		},
 		"a stream that a GOAWAY overtook": {
 			sayingSo("the connection is draining", broken),
-			engine.Result{Outcome: health.Failed, Unprocessed: true, Kind: engine.Unavailable | engine.Reset},
+			engine.Result{Outcome: health.Ignored, Unprocessed: true, Kind: engine.Unavailable | engine.Reset},
 		},
 		"a server that says so itself": {
 			sayingSo("stream terminated by RST_STREAM with error code: REFUSED_STREAM", trailersOnly()), failed,
