@@ -22,5 +22,8 @@ type TB interface {
 	Skipf(format string, args ...any)
 }
 
-// patience bounds every single step of a test: far above what a loaded machine needs, below what a person waits for.
-const patience = 30 * time.Second
+// patience bounds every single step of a test: far above what a loaded machine needs, and above the 30 s by which an agent of
+// Consul passes on what is registered with it if its first full synchronisation, in the seconds after its start, meets another
+// registration: it then waits for 15 s, and up to 15 s more by chance, and does nothing meanwhile (retryFailInterval in its
+// agent/ae).
+const patience = time.Minute
