@@ -14,17 +14,17 @@ type unreadError struct {
 // unrewound is what broke an HTTP/2 stream, by net/http's complaint that its body has no GetBody. net/http exports none of
 // these errors: they are told by their texts, which TestUnreadOverHTTP2 holds against a real server.
 func unrewound(err error) error {
-	cause, ok := strings.CutPrefix(err.Error(), "http2: Transport: cannot retry err [")
+	text, ok := strings.CutPrefix(err.Error(), "http2: Transport: cannot retry err [")
 	if !ok {
 		return err
 	}
-	cause, _, _ = strings.Cut(cause, "] after Request.Body was written")
-	is := errors.New(strings.TrimPrefix(cause, "http2: "))
+	text, _, _ = strings.Cut(text, "] after Request.Body was written")
+	cause := errors.New(strings.TrimPrefix(text, "http2: "))
 	switch {
-	case strings.Contains(cause, "received Server's graceful shutdown GOAWAY"):
-		return &unreadError{is, true}
-	case strings.Contains(cause, "; REFUSED_STREAM"):
-		return &unreadError{is, false}
+	case strings.Contains(text, "received Server's graceful shutdown GOAWAY"):
+		return &unreadError{cause, true}
+	case strings.Contains(text, "; REFUSED_STREAM"):
+		return &unreadError{cause, false}
 	}
-	return is
+	return cause
 }
