@@ -1,6 +1,10 @@
 package grpcresolver
 
 import (
+	"context"
+	"fmt"
+	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,6 +71,61 @@ func TestConnectingIsNoFailure(t *testing.T) {
 				script.set("10.0.0.1:80", "10.0.0.2:80")
 				if err := <-ended; err != nil {
 					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// closing is a connection that tells of its end.
+type closing struct {
+	net.Conn
+	closed *atomic.Bool
+}
+
+func (c closing) Close() error {
+	c.closed.Store(true)
+	return c.Conn.Close()
+}
+
+// Who has left gets no calls from that moment on, and keeps its connection for a second more: a call that had picked it is
+// still to open its stream, and grpc-go would leave that hanging on a connection which another stream keeps open.
+func TestOneThatLeavesKeepsItsConnection(t *testing.T) {
+	const one, two = "10.0.0.1:80", "10.0.0.2:80"
+	for mode, dial := range modes {
+		t.Run(mode, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := lay(t)
+				a, b := &server{ledger: &executions{}, addr: "a"}, &server{ledger: &executions{}, addr: "b"}
+				n.add(t, one, a)
+				n.add(t, two, b)
+				hop, script := hopTo(t, inTurns(), one, two)
+				var closed atomic.Bool
+				_, client := dial(t, hop, grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+					conn, err := n.dial(ctx, addr)
+					if addr == one && err == nil {
+						conn = closing{conn, &closed}
+					}
+					return conn, err
+				}))
+				waitReady(t, client, a, b)
+				script.set(two)
+				synctest.Wait()
+				before := a.served()
+				for i := range 20 {
+					if _, err := client.UnaryCall(call(t, fmt.Sprint("left", i)), &pb.SimpleRequest{}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(partingTime - time.Millisecond)
+				synctest.Wait()
+				if a.served() != before || closed.Load() {
+					t.Errorf("%d calls went to one that has left; its connection is closed: %v", a.served()-before, closed.Load())
+				}
+				time.Sleep(time.Millisecond)
+				synctest.Wait()
+				if !closed.Load() {
+					t.Error("it has left for good, and its connection is open")
 				}
 			})
 		})

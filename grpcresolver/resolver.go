@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"google.golang.org/grpc/attributes"
 	"google.golang.org/grpc/resolver"
@@ -49,10 +50,18 @@ type feed struct {
 	closed chan struct{}
 	stop   func()
 
-	given  []given // what grpc-go has
-	config string  // and its service config
-	failed bool    // it was told that there is nothing to have
+	given   []given                        // what grpc-go has
+	leaving map[*health.Endpoint]time.Time // of these, who has left the upstream: until when grpc-go keeps them
+	late    <-chan time.Time               // when the first of them is due; nil: nobody leaves
+	config  string                         // grpc-go's service config
+	failed  bool                           // it was told that there is nothing to have
 }
+
+// partingTime is how long grpc-go keeps the connections of an endpoint after it has left. Nobody picks it any more, but a call
+// that had picked it in that moment is still to open its stream: grpc-go closes a connection on which another stream is under
+// way by draining it, and a stream that is opened in the middle of that waits until the other one ends, or for its deadline
+// (http2Client.NewStream, 1.85.0: a quota that is not full, and a channel that is nil).
+const partingTime = time.Second
 
 // given is an endpoint as grpc-go was told of it.
 type given struct {
@@ -82,6 +91,7 @@ func (f *feed) run(ctx context.Context) {
 		f.push()
 		select {
 		case <-f.wake:
+		case <-f.late:
 		case <-f.closed:
 			return
 		case <-ctx.Done():
@@ -125,6 +135,7 @@ func (f *feed) push() {
 		return
 	}
 	f.failed = false
+	all = append(all, f.parting(all)...)
 	config := f.config
 	if f.native {
 		config = serviceConfig(f.up.Policy())
@@ -141,6 +152,34 @@ func (f *feed) push() {
 	}
 	f.given, f.config = all, config
 	_ = f.cc.UpdateState(state) // its error asks for another resolution, and the watch will bring one
+}
+
+// parting is who left the upstream not long ago and was connected then, beside all who are there: at another's address there
+// is nothing to keep.
+func (f *feed) parting(all []given) (list []given) {
+	now, leaving, first := time.Now(), map[*health.Endpoint]time.Time{}, time.Time{}
+	connected := f.found.ready.Load()
+	for _, g := range f.given {
+		if slices.ContainsFunc(all, func(o given) bool { return o.endpoint == g.endpoint || o.info.Addr == g.info.Addr }) {
+			continue
+		}
+		until, ok := f.leaving[g.endpoint]
+		switch {
+		case ok && !now.Before(until), !ok && (connected == nil || connected.ready[g.endpoint] == nil):
+			continue
+		case !ok:
+			until = now.Add(partingTime)
+		}
+		list, leaving[g.endpoint] = append(list, g), until
+		if first.IsZero() || until.Before(first) {
+			first = until
+		}
+	}
+	f.leaving, f.late = leaving, nil
+	if !first.IsZero() {
+		f.late = time.After(first.Sub(now))
+	}
+	return list
 }
 
 func (f *feed) parsed(config string) *serviceconfig.ParseResult {

@@ -22,7 +22,8 @@ var netHTTPRun = flag.String("nethttp", "", "run only this test of net/http in T
 // TestNetHTTP runs net/http's own client tests with this package's Transport around their clients. The standard library's
 // test files are not copied: the go command's -overlay shows it a patched newClientServerTest and one more file
 // (testdata/nethttp), and everything else, the exported internals included, is as the toolchain has it. A test that fails
-// wrapped is run again with the bare Transport: what fails there too is not ours.
+// wrapped is run again with the bare Transport: what fails there too is not ours. And once more wrapped: some of them depend
+// on moments that a loaded machine moves, with the wrapper or without.
 func TestNetHTTP(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds net/http's test binary")
@@ -81,9 +82,13 @@ func (h *harness) judge(t *testing.T, mode string, tests []string) {
 	if len(both) > 0 {
 		t.Logf("these fail without the wrapper too: %v", both)
 	}
-	ours := slices.DeleteFunc(failed, func(name string) bool { return slices.Contains(both, name) })
-	if len(ours) > 0 {
-		t.Errorf("%s: these fail with the wrapper alone: %v\n%s", mode, ours, output)
+	once := slices.DeleteFunc(failed, func(name string) bool { return slices.Contains(both, name) })
+	if len(once) == 0 {
+		return
+	}
+	t.Logf("%s: these failed with the wrapper alone: %v\n%s", mode, once, output)
+	if twice, output := h.run(t, mode, once); len(twice) > 0 {
+		t.Errorf("%s: these fail with the wrapper alone, again: %v\n%s", mode, twice, output)
 	}
 }
 
