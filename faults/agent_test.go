@@ -27,10 +27,7 @@ type fakeAgent struct {
 // newFakeAgent answers by handler, which is told how many requests came before.
 func newFakeAgent(t *testing.T, handler func(w http.ResponseWriter, r *http.Request, n int)) *fakeAgent {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listen(t)
 	f := &fakeAgent{addr: l.Addr().String(), handler: handler}
 	s := &http.Server{Handler: f, ReadHeaderTimeout: time.Minute}
 	s.SetKeepAlivesEnabled(false)

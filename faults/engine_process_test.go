@@ -107,6 +107,15 @@ func TestRow32OneSlowProcess(t *testing.T) {
 	if !long() { // the rest is of times, which neighbours on the machine shift
 		return
 	}
+	if late[0]-late[3] < .01 { // 30 % of a tenth is 3 %
+		t.Errorf("%.1f %% of round robin's calls were late, %.1f %% where all are healthy: the slow instance was not slow", 100*late[0], 100*late[3])
+	}
+	if late[1]-late[3] > .01 {
+		t.Errorf("%.1f %% of p2c_ewma's calls were late, %.1f %% where all are healthy; want 1 %% more at most", 100*late[1], 100*late[3])
+	}
+	if late[2]-late[3] > .005 {
+		t.Errorf("%.1f %% of the hedged calls were late, %.1f %% where all are healthy; want 0.5 %% more at most", 100*late[2], 100*late[3])
+	}
 	if ratio(p99[1], p99[0]) > .6 {
 		t.Errorf("p99 without hedging is %.2f x round robin's; want 0.6 at most", ratio(p99[1], p99[0]))
 	}

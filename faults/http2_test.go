@@ -46,11 +46,7 @@ type h2stream struct {
 // newH2 answers each request by stream, which runs once its body has come, too.
 func newH2(t *testing.T, stream func(*h2conn, h2stream)) *h2 {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return newH2On(t, l, stream)
+	return newH2On(t, listen(t), stream)
 }
 
 func newH2On(t *testing.T, l net.Listener, stream func(*h2conn, h2stream), settings ...http2.Setting) *h2 {

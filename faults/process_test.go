@@ -43,47 +43,28 @@ func TestRow28EndpointKilled(t *testing.T) {
 }
 
 // resetter accepts each connection and breaks it at once.
-func resetter(t *testing.T) (addr string, accepted func() int) {
+func resetter(t *testing.T) *raw {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var mu sync.Mutex
-	n := 0
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			mu.Lock()
-			n++
-			mu.Unlock()
-			if tcp, ok := c.(*net.TCPConn); ok {
-				_ = tcp.SetLinger(0)
-			}
-			_ = c.Close()
+	return newRaw(t, func(c net.Conn) {
+		if tcp, ok := c.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
 		}
 	})
-	t.Cleanup(func() { _ = l.Close(); wg.Wait() })
-	return l.Addr().String(), func() int { mu.Lock(); defer mu.Unlock(); return n }
 }
 
 func TestRow30ResetOnAccept(t *testing.T) {
 	t.Parallel()
 	row(t, 30)
 	servers := newServers(t, 2)
-	bad, accepted := resetter(t)
-	web := webOf(t, static(t, policy.Default(), append(addrs(servers), bad)))
+	bad := resetter(t)
+	web := webOf(t, static(t, policy.Default(), append(addrs(servers), bad.addr)))
 	tr := drive(t, web, "http://pay/", 100)
 	tr.more(400)
-	early := accepted()
+	early := bad.accepted()
 	tr.more(300)
 	all := tr.stop()
 	all.wantNoneFailed(t)
-	late := accepted() - early
+	late := bad.accepted() - early
 	figuref(t, "%d connections broken in the first 400 calls, %d in the next 300", early, late)
 	if early == 0 {
 		t.Error("the faulty endpoint was never tried")

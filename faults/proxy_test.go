@@ -2,7 +2,6 @@ package faults
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -95,10 +94,7 @@ func (emptyCalls) EmptyCall(context.Context, *pb.Empty) (*pb.Empty, error) { ret
 
 func serveGRPC(t *testing.T) (addr string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listen(t)
 	s := grpc.NewServer()
 	pb.RegisterTestServiceServer(s, emptyCalls{})
 	var wg sync.WaitGroup

@@ -16,13 +16,19 @@ type raw struct {
 	n     int
 }
 
-func newRaw(t *testing.T, serve func(net.Conn)) *raw {
+// listen takes a free port of this machine.
+func listen(t *testing.T) net.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newRawOn(t, l, serve)
+	return l
+}
+
+func newRaw(t *testing.T, serve func(net.Conn)) *raw {
+	t.Helper()
+	return newRawOn(t, listen(t), serve)
 }
 
 func newRawOn(t *testing.T, l net.Listener, serve func(net.Conn)) *raw {

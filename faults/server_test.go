@@ -208,10 +208,7 @@ func addrPort(addr string) int {
 // closedAddr is an address nobody listens on.
 func closedAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listen(t)
 	defer l.Close() //nolint:errcheck // never used
 	return l.Addr().String()
 }

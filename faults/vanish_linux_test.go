@@ -79,8 +79,6 @@ func TestRow29SYNBlackhole(t *testing.T) {
 func TestRow35ProcessStopped(t *testing.T) {
 	t.Parallel()
 	row(t, 35)
-	var protocols http.Protocols
-	protocols.SetUnencryptedHTTP2(true)
 	var instances []*consultest.Instance
 	var list []string
 	for range 3 {
@@ -90,7 +88,7 @@ func TestRow35ProcessStopped(t *testing.T) {
 	p := policy.Default()
 	p.AttemptTimeout = 500 * time.Millisecond
 	var e eye
-	web := webOf(t, static(t, p, list, e.option()), httpclient.WithTransport(&http.Transport{Protocols: &protocols}))
+	web := webOf(t, static(t, p, list, e.option()), httpclient.WithTransport(priorKnowledge()))
 	tr := drive(t, web, "http://pay/", 50)
 	tr.more(150)
 	instances[0].Pause(t)
@@ -244,8 +242,7 @@ func vanish(t *testing.T, h2 bool, there string) {
 	t.Helper()
 	base := &http.Transport{}
 	if h2 {
-		base.Protocols = &http.Protocols{}
-		base.Protocols.SetUnencryptedHTTP2(true)
+		base = priorKnowledge()
 	}
 	s := newServer(t)
 	var e eye

@@ -227,8 +227,7 @@ func TestPoolsAreSeparate(t *testing.T) {
 
 // Endpoints, and clients of one base, do not write to what they share at their first calls; -race would tell.
 func TestFirstCallsOverHTTP2AloneDoNotRace(t *testing.T) {
-	base := &http.Transport{Protocols: &http.Protocols{}}
-	base.Protocols.SetUnencryptedHTTP2(true)
+	base := priorKnowledge()
 	base.Protocols.SetHTTP2(true)
 	var addrs []string
 	for range 4 {

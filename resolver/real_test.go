@@ -74,10 +74,12 @@ func (w *watch) until(t *testing.T, want string) {
 	t.Helper()
 	defer func() {
 		if t.Failed() {
+			t.Logf("the last word: %s, %v", w.state(), w.lastError())
+			w.mu.Lock()
+			defer w.mu.Unlock()
 			for _, s := range w.all {
 				t.Logf("%s: %v", s.At.Format(time.TimeOnly), s.Endpoints)
 			}
-			t.Logf("the last word: %s, %v", w.state(), w.lastError())
 		}
 	}()
 	consultest.Until(t, "state "+want, func() bool { return w.state() == want })
