@@ -74,7 +74,7 @@ func newPool(base *http.Transport, addr string, d dialer) *pool {
 // and one that it reset after it had executed it, alike, and does not tell which. A body that it cannot rewind keeps it from
 // both, and its error names the cause: so it gets no GetBody there, and the loop decides.
 func (p *pool) RoundTrip(r *http.Request) (*http.Response, error) {
-	withheld := r.GetBody != nil && p.http2.Load()
+	withheld := hasBody(r) && r.GetBody != nil && p.http2.Load()
 	if withheld {
 		once := *r
 		once.GetBody = nil
