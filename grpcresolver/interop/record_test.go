@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/interop"
 	pb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 
 	"github.com/onehop-go/onehop"
@@ -30,6 +31,51 @@ const previousAttempts = "grpc-previous-rpc-attempts"
 type failing struct {
 	mu   sync.Mutex
 	seen map[string][]string // by the metadata "id": what each attempt said of those before it
+	sent told
+}
+
+// told is a stats.Handler that counts the messages it was told of. grpc-go tells of one when it is on its way: a
+// server on the same machine may answer before, and an attempt that ends so is described without it. So this one waits.
+type told chan struct{}
+
+// TagRPC implements stats.Handler.
+func (told) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
+
+// HandleRPC implements stats.Handler.
+func (c told) HandleRPC(_ context.Context, s stats.RPCStats) {
+	if _, ok := s.(*stats.OutPayload); ok {
+		c <- struct{}{}
+	}
+}
+
+// TagConn implements stats.Handler.
+func (told) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+
+// HandleConn implements stats.Handler.
+func (told) HandleConn(context.Context, stats.ConnStats) {}
+
+// wait takes one message of them.
+func (c told) wait(ctx context.Context) error {
+	select {
+	case <-c:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// afterTold is a stream that gives out what it received when the client's handlers have been told of it.
+type afterTold struct {
+	grpc.ServerStream
+	sent told
+}
+
+// RecvMsg implements grpc.ServerStream.
+func (s afterTold) RecvMsg(m any) error {
+	if err := s.ServerStream.RecvMsg(m); err != nil {
+		return err
+	}
+	return s.sent.wait(s.Context())
 }
 
 // fails says whether this attempt of a call is to fail.
@@ -74,15 +120,19 @@ func startFailing(t *testing.T) (f *failing, addr string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f = &failing{seen: map[string][]string{}}
+	f = &failing{seen: map[string][]string{}, sent: make(told, 100)} // room for all of one call
 	s := grpc.NewServer(
 		grpc.UnaryInterceptor(func(ctx context.Context, in any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+			if err := f.sent.wait(ctx); err != nil {
+				return nil, err
+			}
 			if err := f.fails(ctx); err != nil {
 				return nil, err
 			}
 			return next(ctx, in)
 		}),
 		grpc.StreamInterceptor(func(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+			s = afterTold{s, f.sent}
 			if err := f.fails(s.Context()); err != nil {
 				if read := whole(s); read != nil {
 					return read
@@ -235,7 +285,8 @@ func compare(t *testing.T, see func(t *testing.T) (dial []grpc.DialOption, told 
 		for i, w := range seenBy() {
 			t.Run(c.name+"/"+w.name, func(t *testing.T) {
 				opts, told := see(t)
-				cc := w.dial(t, []string{addr}, append(opts, grpc.WithTransportCredentials(insecure.NewCredentials()))...)
+				opts = append(opts, grpc.WithStatsHandler(server.sent), grpc.WithTransportCredentials(insecure.NewCredentials()))
+				cc := w.dial(t, []string{addr}, opts...)
 				ready(t, cc)
 				ctx := metadata.AppendToOutgoingContext(onehop.With(t.Context()), "id", t.Name(), "fail", fmt.Sprint(c.fail))
 				err := c.run(ctx, pb.NewTestServiceClient(cc))
