@@ -10,7 +10,9 @@ import (
 )
 
 const (
-	hedgeSamples  = 100              // below that a percentile is a guess
+	hedgeSamples  = 100  // below that a percentile is a guess
+	keptSamples   = 8192 // then all fade to the half: the percentile follows the last few thousand
+	refresh       = 10 * time.Millisecond
 	leastDelay    = time.Millisecond // a hedge at once would be a second call, not a hedge
 	hedgeCap      = 3 * milli        // a long calm must not save up a storm: at 10 a busy service tips over
 	calmRetries   = 0.5              // of the retry budget must be left: no extra load on a service that fails
@@ -58,13 +60,22 @@ func (c *Call) hedging() (time.Duration, bool) {
 	return max(leastDelay, delay), delay != 0
 }
 
-// observe feeds the route's percentile, where it hedges.
-func (r *rule) observe(latency time.Duration) {
+// observe feeds the route's percentile, where it hedges, and reads it once in a refresh.
+func (r *rule) observe(now, latency time.Duration) {
 	if r.Hedge <= 0 {
 		return
 	}
-	if due := r.latencies.Sample(latency); due && r.latencies.count.Load() >= hedgeSamples {
+	r.latencies.Sample(latency)
+	read := r.read.Load()
+	if int64(now) < read || !r.read.CompareAndSwap(read, int64(now+refresh)) {
+		return
+	}
+	n := r.latencies.Len()
+	if n >= hedgeSamples {
 		r.delay.Store(int64(r.latencies.Percentile(1 - r.Hedge)))
+	}
+	if n >= keptSamples {
+		r.latencies.Fade()
 	}
 }
 

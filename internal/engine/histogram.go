@@ -11,15 +11,12 @@ const (
 	subBits  = 3 // sub-buckets per power of two: a value is known within 1/8
 	subCount = 1 << subBits
 	buckets  = 256 // 1 KiB: from 1 us to over an hour
-	fade     = 4096
-	refresh  = 64
 )
 
-// Histogram counts latencies in log-linear buckets, as HdrHistogram does, with atomic counters: a few ns a sample and
-// 1 KiB. Every 4,096 samples all counts are halved, so that it follows the last few thousand. The zero value is empty.
-// Safe for concurrent use. It has a public name for bench alone, which compares it with HdrHistogram.
+// Histogram counts latencies in log-linear buckets, as HdrHistogram does, with atomic counters: a sample is one addition,
+// and all of it 1 KiB. The zero value is empty. Safe for concurrent use. It has a public name for bench alone, which compares
+// it with HdrHistogram.
 type Histogram struct {
-	count  atomic.Int64 // samples ever
 	counts [buckets]atomic.Uint32
 }
 
@@ -43,26 +40,28 @@ func top(bucket int) time.Duration {
 	return time.Duration(uint64(subCount+bucket&(subCount-1)+1)<<shift) * time.Microsecond
 }
 
-// Sample counts one latency, and says whether a percentile read before is due to be read again.
-func (h *Histogram) Sample(d time.Duration) (due bool) {
-	h.counts[bucketOf(d)].Add(1)
-	n := h.count.Add(1)
-	if n%fade == 0 {
-		for i := range h.counts {
-			c := &h.counts[i]
-			c.Add(-(c.Load() / 2)) // a sample between the two reads is kept
-		}
+// Sample counts one latency.
+func (h *Histogram) Sample(d time.Duration) { h.counts[bucketOf(d)].Add(1) }
+
+// Len is how many samples it holds.
+func (h *Histogram) Len() (n uint64) {
+	for i := range h.counts {
+		n += uint64(h.counts[i].Load())
 	}
-	return n%refresh == 0
+	return n
+}
+
+// Fade halves every count, so that the samples to come weigh more than those that have been.
+func (h *Histogram) Fade() {
+	for i := range h.counts {
+		c := &h.counts[i]
+		c.Add(-(c.Load() / 2)) // a sample between the two reads is kept
+	}
 }
 
 // Percentile is the latency that a share p of the samples does not exceed, 0 to 1: the upper end of its bucket.
 func (h *Histogram) Percentile(p float64) time.Duration {
-	total := uint64(0)
-	for i := range h.counts {
-		total += uint64(h.counts[i].Load())
-	}
-	rank, seen := max(1, uint64(math.Round(p*float64(total)))), uint64(0)
+	rank, seen := max(1, uint64(math.Round(p*float64(h.Len())))), uint64(0)
 	for i := range h.counts {
 		if seen += uint64(h.counts[i].Load()); seen >= rank {
 			return top(i)

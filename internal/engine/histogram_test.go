@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/onehop-go/onehop/policy"
 )
 
 func TestBucketsAreInOrderAndKnowTheirValues(t *testing.T) {
@@ -31,7 +33,7 @@ func TestBucketsAreInOrderAndKnowTheirValues(t *testing.T) {
 func TestPercentiles(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	var h Histogram
-	list := make([]time.Duration, 4000) // fewer than fade: nothing is forgotten yet
+	list := make([]time.Duration, 4000)
 	for i := range list {
 		list[i] = time.Duration(math.Exp(random.NormFloat64()) * 20 * float64(time.Millisecond))
 		h.Sample(list[i])
@@ -45,15 +47,39 @@ func TestPercentiles(t *testing.T) {
 	}
 }
 
-func TestTheHistogramFollows(t *testing.T) {
+func TestFadingHalvesAndKeepsThePercentile(t *testing.T) {
 	var h Histogram
-	for range 20_000 {
-		h.Sample(time.Second)
+	for i := range 1000 {
+		h.Sample(time.Duration(i%10) * time.Second)
 	}
-	for range 5 * fade {
-		h.Sample(10 * time.Millisecond)
+	before := h.Percentile(0.9)
+	h.Fade()
+	if n, after := h.Len(), h.Percentile(0.9); n != 500 || after != before {
+		t.Errorf("%d samples of 1000 are left, p90 %v was %v", n, after, before)
 	}
-	if p := h.Percentile(0.9); p > 11*time.Millisecond {
-		t.Errorf("p90 = %v after %d samples of 10 ms", p, 5*fade)
+}
+
+// What a route hedges by is what its answers took of late: those of before fade away.
+func TestTheHedgeFollows(t *testing.T) {
+	r := rule{Settings: policy.Settings{Hedge: 0.1}, stats: &stats{}}
+	now := time.Duration(0)
+	calls := func(n int, latency time.Duration) time.Duration {
+		for range n {
+			now += time.Millisecond
+			r.observe(now, latency)
+		}
+		return time.Duration(r.delay.Load())
+	}
+	if d := calls(hedgeSamples-1, time.Second); d != 0 {
+		t.Errorf("a hedge after %v by too few samples", d)
+	}
+	if d := calls(20_000, time.Second); d < time.Second {
+		t.Errorf("a hedge after %v where all answers take a second", d)
+	}
+	if d := calls(3*keptSamples, 10*time.Millisecond); d > 12*time.Millisecond {
+		t.Errorf("a hedge after %v when %d answers in a row took 10 ms", d, 3*keptSamples)
+	}
+	if n := r.latencies.Len(); n > keptSamples+uint64(refresh/time.Millisecond) {
+		t.Errorf("%d samples are kept", n)
 	}
 }

@@ -131,7 +131,7 @@ func (c *Call) answered(s *State, r *Result, now time.Duration) (timedOut bool) 
 		c.upstream.budget.deposit(now, c.plan.policy.Budget.Ratio, c.plan.policy.Budget.Min)
 		if !r.Unsampled {
 			c.rule.usual.Sample(s.latency.Seconds())
-			c.rule.observe(s.latency)
+			c.rule.observe(now, s.latency)
 		}
 	}
 	return timedOut

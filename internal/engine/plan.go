@@ -37,6 +37,7 @@ type stats struct {
 	usual     health.Mean  // what an answer usually takes
 	latencies Histogram    // of a route that hedges
 	delay     atomic.Int64 // nanoseconds until a hedge; 0: not known yet
+	read      atomic.Int64 // the instant at which it is read from the latencies again
 }
 
 // conditions is a `when` list made ready.
