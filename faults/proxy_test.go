@@ -26,8 +26,13 @@ const (
 )
 
 // A program that runs with a proxy in its environment sends nothing of onehop's through it: neither calls of any protocol
-// nor what is asked of Consul, with its token. net/http reads the environment once, so it is a process of its own.
+// nor what is asked of Consul, with its token. net/http reads the environment once, so it is a process of its own: this test
+// again, which finds that it is the child.
 func TestEnvironmentProxyIsIgnored(t *testing.T) {
+	if os.Getenv(proxyChild) != "" {
+		behindProxy(t)
+		return
+	}
 	t.Parallel()
 	var mu sync.Mutex
 	var asked []string
@@ -37,7 +42,7 @@ func TestEnvironmentProxyIsIgnored(t *testing.T) {
 		asked = append(asked, r.Host)
 	}))
 	defer proxy.Close()
-	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestBehindProxy$", "-test.v")
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
 	child.Env = append(os.Environ(), proxyChild+"=1", "NO_PROXY=", "no_proxy=")
 	for _, name := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"} {
 		child.Env = append(child.Env, name+"="+proxy.URL)
@@ -52,11 +57,9 @@ func TestEnvironmentProxyIsIgnored(t *testing.T) {
 	}
 }
 
-// TestBehindProxy is the process of TestEnvironmentProxyIsIgnored.
-func TestBehindProxy(t *testing.T) {
-	if os.Getenv(proxyChild) == "" {
-		t.Skip("run by TestEnvironmentProxyIsIgnored")
-	}
+// behindProxy is what the program does.
+func behindProxy(t *testing.T) {
+	t.Helper()
 	plain := &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}}
 	req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+proxyControl+"/", nil)
 	if resp, err := plain.Do(req); err == nil {

@@ -81,7 +81,7 @@ func classify(f facts) engine.Result {
 		r.Outcome = health.Ignored
 	}
 	r.Stop, r.Pause = pushback(f.info.Trailer)
-	r.Stop = r.Stop || f.committed() && !f.torn || f.capped
+	r.Stop, r.Spent = r.Stop || f.committed() && !f.torn, f.capped
 	return r
 }
 

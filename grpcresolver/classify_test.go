@@ -94,7 +94,7 @@ func TestClassify(t *testing.T) {
 		},
 		"the cap, after a refused stream": {
 			facts{picked: true, sent: true, capped: true, err: status.Error(codes.Unavailable, ""), info: broken},
-			engine.Result{Outcome: health.Failed, Kind: engine.Unavailable | engine.Reset, Stop: true},
+			engine.Result{Outcome: health.Failed, Kind: engine.Unavailable | engine.Reset, Spent: true},
 		},
 		"the cap, before anything": {facts{capped: true, err: status.Error(codes.Unavailable, "")}, own},
 	} {

@@ -60,20 +60,22 @@ func (c *Call) hedging() (time.Duration, bool) {
 	return max(leastDelay, delay), delay != 0
 }
 
-// observe feeds the route's percentile, where it hedges, and reads it once in a refresh.
+// observe feeds the route's percentile, where it hedges, and reads it: at once when there are samples enough, and then once
+// in a refresh.
 func (r *rule) observe(now, latency time.Duration) {
 	if r.Hedge <= 0 {
 		return
 	}
 	r.latencies.Sample(latency)
 	read := r.read.Load()
-	if int64(now) < read || !r.read.CompareAndSwap(read, int64(now+refresh)) {
+	if int64(now) < read {
 		return
 	}
 	n := r.latencies.Len()
-	if n >= hedgeSamples {
-		r.delay.Store(int64(r.latencies.Percentile(1 - r.Hedge)))
+	if n < hedgeSamples || !r.read.CompareAndSwap(read, int64(now+refresh)) {
+		return
 	}
+	r.delay.Store(int64(r.latencies.Percentile(1 - r.Hedge)))
 	if n >= keptSamples {
 		r.latencies.Fade()
 	}

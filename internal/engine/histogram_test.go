@@ -73,6 +73,9 @@ func TestTheHedgeFollows(t *testing.T) {
 	if d := calls(hedgeSamples-1, time.Second); d != 0 {
 		t.Errorf("a hedge after %v by too few samples", d)
 	}
+	if d := calls(1, time.Second); d < time.Second {
+		t.Errorf("a hedge after %v by enough of them", d)
+	}
 	if d := calls(20_000, time.Second); d < time.Second {
 		t.Errorf("a hedge after %v where all answers take a second", d)
 	}

@@ -260,7 +260,7 @@ func (c *Call) forbidden(r *Result) Reason {
 		return ByPolicy
 	case !r.Unsent && !r.Unprocessed && !(c.Idempotent() && c.Replayable):
 		return Unsafe
-	case int(c.attempts) >= c.rule.Retry.MaxAttempts:
+	case r.Spent, int(c.attempts) >= c.rule.Retry.MaxAttempts:
 		return Exhausted
 	}
 	return ""

@@ -40,6 +40,7 @@ func TestCalls(t *testing.T) {
 		{"a 503 stays a 503", nil, nil, []step{unavailable}, "", 503, 3, 3, 67 * ms, 143 * ms},
 		{"no answer at the last attempt", nil, nil, []step{reset}, Exhausted, 0, 3, 3, 67 * ms, 143 * ms},
 		{"one attempt is allowed", most(1), nil, []step{reset, good}, Exhausted, 0, 1, 1, 10 * ms, 10 * ms},
+		{"its protocol has repeated it already", nil, nil, []step{reset.with(func(s *step) { s.Spent = true }), good}, Exhausted, 0, 1, 1, 10 * ms, 10 * ms},
 		{"five are", most(5), nil, []step{reset}, Exhausted, 0, 5, 5, 200 * ms, 700 * ms},
 		{"a 500 is not among the defaults", nil, nil, []step{serverError, good}, "", 500, 1, 1, 10 * ms, 10 * ms},
 		{"it is where `when` says so", when("server_error"), nil, []step{serverError, good}, "", 200, 2, 2, 32 * ms, 58 * ms},

@@ -46,6 +46,7 @@ type Result struct {
 	Status      int           // HTTP status; 0: none
 	Code        uint32        // gRPC status code; 0: none
 	Stop        bool          // the server forbids a retry: x-envoy-ratelimited, a negative pushback
+	Spent       bool          // the protocol has sent as many by itself as a server may see of the call
 	Pause       time.Duration // the endpoint asks to be left alone for so long: Retry-After, grpc-retry-pushback-ms
 	// Unsampled keeps the attempt's time out of the latency: a stream, a dial.
 	Unsampled bool
