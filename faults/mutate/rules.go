@@ -12,7 +12,7 @@ var rules = []rule{
 	{"retries come from a budget", "internal/engine/loop.go",
 		"!c.upstream.budget.withdraw(now, b.Ratio, b.Min) {", "!c.upstream.budget.withdraw(now, b.Ratio, b.Min) && false {", "TestRow50"},
 	{"attempts have a ceiling", "internal/engine/loop.go",
-		"case int(c.attempts) >= c.rule.Retry.MaxAttempts:", "case int(c.attempts) >= 50:", "TestRow22"},
+		"case r.Spent, int(c.attempts) >= c.rule.Retry.MaxAttempts:", "case int(c.attempts) >= 50:", "TestRow22"},
 	{"only what may be executed twice is repeated", "internal/engine/loop.go",
 		"case !r.Unsent && !r.Unprocessed && !(c.Idempotent() && c.Replayable):", "case false:", "TestRow78|TestRow75"},
 	{"an endpoint is opened only if its peers do better", "internal/health/breaker.go",
