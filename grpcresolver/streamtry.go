@@ -40,7 +40,13 @@ func (t *streamTry) Send(ctx context.Context) engine.Result {
 	t.stream = s
 	before := t.ledger.lastError()
 	resumed := t.resume()
-	if md, _ := s.Header(); md != nil && c.settle(s, resumed) {
+	md, _ := s.Header()
+	if r, over := endedBy(ctx); over && md != nil { // both at once: what comes after its caller has left is no answer
+		t.leave()
+		<-resumed
+		return r
+	}
+	if md != nil && c.settle(s, resumed) {
 		return engine.Result{Answer: true, Unsampled: true}
 	}
 	if c.forgotten(s) {
@@ -90,10 +96,16 @@ func (t *streamTry) abandon(err error) engine.Result {
 	if err == nil {
 		err = errForgotten
 	}
-	t.cancel()
-	_ = ended(t.stream) // after which grpc-go touches no call option any more
+	t.leave()
 	t.stream = nil
 	return engine.Result{Outcome: health.Ignored, Answer: true, Stop: true, Unsampled: true, Err: err}
+}
+
+// leave ends the stream, after which grpc-go touches no call option any more.
+func (t *streamTry) leave() {
+	t.cancel()
+	for t.stream.RecvMsg(&emptypb.Empty{}) == nil { //nolint:revive // what has come already is read
+	}
 }
 
 // ended is how a stream without headers ended; nil: well. Only RecvMsg tells: what grpc-go says elsewhere is nothing where a
