@@ -32,8 +32,8 @@ var ranks = []struct {
 
 // restricted are libraries that only some packages may import, for what they cost whoever imports those.
 var restricted = []struct {
-	library string
-	only    []string // prefixes of packages
+	heavy string
+	only  []string // prefixes of packages
 }{
 	{"google.golang.org/grpc", []string{"grpcresolver", "examples/grpc", "examples/quickstart"}},
 	{"google.golang.org/protobuf", []string{"grpcresolver", "examples/grpc", "examples/quickstart"}},
@@ -118,7 +118,7 @@ func TestHeavyLibrariesStayInTheirRooms(t *testing.T) {
 		name, _ := short(p.ImportPath)
 		for _, imported := range p.Imports {
 			for _, r := range restricted {
-				if !under(imported, r.library) || allowed(name, r.only) {
+				if !under(imported, r.heavy) || allowed(name, r.only) {
 					continue
 				}
 				t.Errorf("%q imports %s, which only %q may", name, imported, r.only)
