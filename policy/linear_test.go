@@ -12,11 +12,13 @@ func TestParseIsLinearInTheDocument(t *testing.T) {
 	large := hostile(2 * small)
 	for name, document := range hostile(small) {
 		once, twice := workOf(document), workOf(large[name])
-		const constant = 500 // what any document costs: the decoder itself, messages, the base
-		if twice.Mallocs > 2*once.Mallocs+constant {
+		// Twice is linear, four times is the square. What lies between is left to growing slices, which take up to twice
+		// what they hold, and to sync.Pool, which forgets a part of what it is given when the race detector is on.
+		const constant = 500 // allocations of any document: the decoder itself, messages, the base
+		if twice.Mallocs > 3*once.Mallocs+constant {
 			t.Errorf("%s: %d allocations at %d bytes, %d at %d", name, once.Mallocs, len(document), twice.Mallocs, len(large[name]))
 		}
-		if twice.TotalAlloc > 3*once.TotalAlloc+64<<10 { // slices that grow take up to twice what they hold
+		if twice.TotalAlloc > 3*once.TotalAlloc+64<<10 {
 			t.Errorf("%s: %d bytes allocated for %d, %d for %d", name, once.TotalAlloc, len(document), twice.TotalAlloc, len(large[name]))
 		}
 	}
