@@ -11,7 +11,9 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	pb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/onehop-go/onehop"
@@ -279,6 +281,59 @@ func TestStreamEndsWithItsContext(t *testing.T) {
 	cancel()
 	if _, err := stream.Recv(); status.Code(err) != codes.Canceled {
 		t.Error(err)
+	}
+}
+
+// leaving is a stream whose caller leaves at the moment its headers come. It cannot be compared.
+type leaving struct {
+	grpc.ClientStream
+	leave context.CancelFunc
+}
+
+func (s leaving) Header() (metadata.MD, error) {
+	md, err := s.ClientStream.Header()
+	s.leave()
+	return md, err
+}
+
+// Where the caller's end and the answer come at once, the call ends as one that its caller left, and not by chance.
+func TestStreamAnsweredAsItsCallerLeaves(t *testing.T) {
+	var l executions
+	s := startServer(t, &l)
+	s.duplex = func(_ string, _ int, stream bidi) error { return stream.SendHeader(nil) }
+	hop, _ := hopTo(t, fast(), s.addr)
+	ctx, cancel := context.WithCancel(call(t, "left"))
+	inner := func(
+		ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption,
+	) (grpc.ClientStream, error) {
+		stream, err := streamer(ctx, desc, cc, method, opts...)
+		if err != nil {
+			return nil, err
+		}
+		return leaving{stream, cancel}, nil
+	}
+	conn, err := grpc.NewClient("consul:///inventory", append(DialOptions(hop),
+		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithChainStreamInterceptor(inner))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	finished := make(chan error, 2)
+	stream, err := pb.NewTestServiceClient(conn).FullDuplexCall(ctx, grpc.OnFinish(func(err error) { finished <- err }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if md, err := stream.Header(); status.Code(err) != codes.Canceled {
+		t.Errorf("headers: %v, %v", md, err)
+	}
+	if _, err := stream.Recv(); status.Code(err) != codes.Canceled {
+		t.Errorf("received: %v", err)
+	}
+	if err := <-finished; status.Code(err) != codes.Canceled {
+		t.Errorf("finished: %v", err)
+	}
+	if n := l.of("left"); n != 1 {
+		t.Errorf("%d executions", n)
 	}
 }
 

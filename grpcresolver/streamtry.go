@@ -19,9 +19,13 @@ import (
 type streamTry struct {
 	try
 	call   *streamCall
-	stream grpc.ClientStream
+	stream *wireStream
 	cancel context.CancelFunc // abandons this attempt alone
 }
+
+// wireStream is what grpc-go, or an interceptor inside of ours, opened. Its address says which one it is: an interceptor's
+// stream may be of a type that cannot be compared.
+type wireStream struct{ grpc.ClientStream }
 
 // Send implements engine.Attempt: the first end of a stream is its response headers, or its trailers without headers.
 func (t *streamTry) Send(ctx context.Context) engine.Result {
@@ -31,12 +35,13 @@ func (t *streamTry) Send(ctx context.Context) engine.Result {
 	}
 	sending, cancel := context.WithCancel(t.start(ctx, c.found))
 	t.cancel = cancel
-	s, err := c.streamer(t.carry(sending), c.desc, c.cc, c.Method, c.opts...)
+	opened, err := c.streamer(t.carry(sending), c.desc, c.cc, c.Method, c.opts...)
 	t.forgo()
 	if err != nil {
 		cancel()
 		return t.result(ctx, err)
 	}
+	s := &wireStream{opened}
 	t.stream = s
 	before := t.ledger.lastError()
 	resumed := t.resume()
