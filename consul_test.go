@@ -193,6 +193,34 @@ func TestTheMainJobByDNS(t *testing.T) {
 	}
 }
 
+// With a TTL of an hour nobody would hear of a service that has moved as a whole, but a call that finds its old place
+// closed, or nobody to call, asks.
+func TestServiceThatMovedIsFoundInSpiteOfItsTTL(t *testing.T) {
+	agent := consultest.Start(t, consultest.WithArgs("-hcl", `dns_config { service_ttl = { "*" = "1h" } }`))
+	if agent.DNSAddr == "" {
+		t.Skip("the shared agent does not say where its DNS is")
+	}
+	name := consultest.Name(t, "pay")
+	old, moved := consultest.StartInstance(t, "old"), consultest.StartInstance(t, "moved")
+	id := agent.Register(t, old.Service(name))
+	hop := newClient(t, policy.Default(), nil, onehop.WithResolver(resolver.DNS{Server: agent.DNSAddr}))
+	c := &caller{t: t, web: httpclient.New(hop), url: "http://" + name + "/v1"}
+	c.call(10)
+	agent.Deregister(t, id)
+	old.Kill(t)
+	agent.Register(t, moved.Service(name))
+	consultest.Until(t, "an answer from where it is now", func() bool {
+		resp, err := c.web.Get(c.url)
+		if err != nil {
+			return false
+		}
+		return resp.Body.Close() == nil
+	})
+	if by := c.call(10); by[moved.ID] != 10 {
+		t.Errorf("answered by %v; want %s", by, moved.ID)
+	}
+}
+
 func TestWithoutConsulAndCacheTheErrorNamesConsul(t *testing.T) {
 	agent := deadAddr(t)
 	hop, err := onehop.New(onehop.WithConsul(consulAt(agent)), onehop.WithCacheDir(""), onehop.WithLogger(slog.New(slog.DiscardHandler)))

@@ -17,6 +17,7 @@ import (
 type datacenter struct {
 	target   resolver.Target
 	cancel   context.CancelFunc // ends its watch
+	asked    chan struct{}      // a value asks it to read anew
 	known    bool               // a snapshot has come
 	members  membership.Set
 	critical int    // weight of those listed and not passing

@@ -32,7 +32,7 @@ type watched struct {
 func (c *Client) watch(t resolver.Target) *watched {
 	w := &watched{client: c, target: t, subset: policy.Default().LoadBalancing.Subset}
 	w.live = engine.NewUpstream(t, engine.Env{
-		Go: c.spawn, Context: c.ctx, Hooks: c.hooks, Told: w.told, Refused: w.refused, Mode: c.mode, Zone: c.ownZone,
+		Go: c.spawn, Context: c.ctx, Hooks: c.hooks, Told: w.told, Refused: w.refused, ResolveNow: w.resolveNow, Mode: c.mode, Zone: c.ownZone,
 		Injection: c.injection(t.Service), HashField: c.hashField,
 	})
 	w.mu.Lock() // a watch may publish at once
@@ -49,7 +49,8 @@ func (c *Client) watch(t resolver.Target) *watched {
 // begin watches the endpoints of t, which is the target or its like in another datacenter.
 func (w *watched) begin(t resolver.Target) *datacenter {
 	ctx, cancel := context.WithCancel(w.client.ctx)
-	d := &datacenter{target: t, cancel: cancel}
+	d := &datacenter{target: t, cancel: cancel, asked: make(chan struct{}, 1)}
+	ctx = resolver.WithResolveNow(ctx, d.asked)
 	w.client.wg.Go(func() {
 		w.client.resolver.Watch(ctx, t, func(s resolver.Snapshot, err error) { w.resolved(d, s, err) }) //nolint:contextcheck // a log line has no deadline
 	})
@@ -87,8 +88,21 @@ func (w *watched) resolved(d *datacenter, snap resolver.Snapshot, err error) {
 	tellResolved(w.client.ctx, w.client.observers, d.target, snap, err)
 }
 
-// refused tells membership of a refused connection: a held endpoint leaves at its first.
+// resolveNow asks discovery to read anew, where it only polls.
+func (w *watched) resolveNow() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, d := range w.places {
+		select {
+		case d.asked <- struct{}{}:
+		default: // it has been asked
+		}
+	}
+}
+
+// refused tells membership of a refused connection: a held endpoint leaves at its first. Who refuses may have moved.
 func (w *watched) refused(e *health.Endpoint) {
+	w.resolveNow()
 	w.apply(func(now time.Time) bool { return w.any(func(d *datacenter) bool { return d.refused(now, e) }) })
 }
 

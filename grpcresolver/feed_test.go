@@ -162,10 +162,12 @@ func TestGRPCNeverGetsAnEmptyList(t *testing.T) {
 type watched struct {
 	scripted
 	watches atomic.Int32
+	asked   <-chan struct{} // of the last of them
 }
 
 func (w *watched) Watch(ctx context.Context, t resolver.Target, publish func(resolver.Snapshot, error)) {
 	w.watches.Add(1)
+	w.asked = resolver.ResolveNow(ctx)
 	w.scripted.Watch(ctx, t, publish)
 }
 
@@ -191,6 +193,9 @@ func TestClientConnsShareOneWatch(t *testing.T) {
 			}
 		}
 		synctest.Wait()
+		if n := len(s.asked); n != 1 {
+			t.Errorf("discovery is asked to read anew %d times; want once", n)
+		}
 		s.set("10.0.0.1:80", "10.0.0.2:80")
 		synctest.Wait()
 		for _, c := range all {

@@ -74,8 +74,9 @@ func (g given) same(o given) bool {
 	return g.endpoint == o.endpoint && (g.info == o.info || slices.Equal(g.info.Alternates, o.info.Alternates))
 }
 
-// ResolveNow implements resolver.Resolver. The watch pushes: there is nothing to ask for.
-func (f *feed) ResolveNow(resolver.ResolveNowOptions) {}
+// ResolveNow implements resolver.Resolver. grpc-go asks when it lost a connection or could not get one; it is heard by
+// discovery that polls, within its pacing, and there is one watch however many ClientConns ask.
+func (f *feed) ResolveNow(resolver.ResolveNowOptions) { f.up.ResolveNow() }
 
 // Close implements resolver.Resolver.
 func (f *feed) Close() {

@@ -23,6 +23,9 @@ const (
 
 // Consul reads the health API by blocking queries: all instances with all their checks, passing or not. The zero value
 // takes everything from the environment. Watches of equal Agents share one client with bounded connections.
+//
+// Prepared queries cannot block: they are executed anew when their TTL is over, at least every five seconds, and where
+// [ResolveNow] wants it once five seconds are over.
 type Consul struct {
 	Agent         consul.Agent
 	Consistency   Consistency // "": Stale. Reads that confirm an empty or shrunken list are always consistent
@@ -39,6 +42,7 @@ type Consul struct {
 // settings or a wrong target are published once as an error, and Watch returns.
 func (c Consul) Watch(ctx context.Context, t Target, publish func(Snapshot, error)) {
 	query, err := c.query(t)
+	query.Asked = ResolveNow(ctx)
 	if err != nil {
 		publish(Snapshot{}, err)
 		return

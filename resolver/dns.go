@@ -33,11 +33,12 @@ const (
 	maxTTL           = 5 * time.Minute // a full read at least so often, whatever the records say
 )
 
-// Watch implements [Resolver]. It asks again when the records' TTL is over, at least every five minutes, and publishes
-// each answer. An endpoint leaves after 30 seconds and three answers without it. NXDOMAIN is an empty answer; a refusal,
-// SERVFAIL and silence are errors and change nothing. Without Port it asks for the name as in [ParseTarget] and, where
-// that has nothing, for its form after RFC 2782 ("_payments._tcp.service.consul"). DNS knows no filters. Wrong settings
-// or a wrong target are published once as an error, and Watch returns.
+// Watch implements [Resolver]. It asks again when the records' TTL is over, at least every five minutes, sooner where
+// [ResolveNow] wants it and MinTTL is over, and publishes each answer. An endpoint leaves after 30 seconds and three
+// answers without it. NXDOMAIN is an empty answer; a refusal, SERVFAIL and silence are errors and change nothing. Without
+// Port it asks for the name as in [ParseTarget] and, where that has nothing, for its form after RFC 2782
+// ("_payments._tcp.service.consul"). DNS knows no filters. Wrong settings or a wrong target are published once as an
+// error, and Watch returns.
 func (d DNS) Watch(ctx context.Context, t Target, publish func(Snapshot, error)) {
 	// Half of a query's time, so that there is some left for the other network.
 	d.watch(ctx, t, publish, (&net.Dialer{Timeout: dnsTimeout / 2}).DialContext)
@@ -63,20 +64,23 @@ func (d DNS) watch(ctx context.Context, t Target, publish func(Snapshot, error),
 		if err == nil {
 			err = d.allows(found)
 		}
-		rest := max(min(ttl, maxTTL), w.minTTL)
+		least := max(w.minTTL, time.Duration(w.queries)*minQueryInterval)
+		rest := min(ttl, maxTTL)
 		if err != nil {
 			failures++
 			publish(Snapshot{}, fmt.Errorf("dns server %s: %w", w.server, err))
-			rest = max(w.minTTL, consulapi.Backoff(failures, consulapi.MaxBackoff, rand.Float64()))
+			least, rest = max(least, consulapi.Backoff(failures, consulapi.MaxBackoff, rand.Float64())), 0
 		} else {
 			failures = 0
 			now := time.Now()
 			publish(Snapshot{Endpoints: memory.apply(now, found), Origin: "dns", At: now}, nil)
 		}
-		rest = max(rest, time.Duration(w.queries)*minQueryInterval)
-		pause(ctx, rest+time.Duration(rand.Float64()*float64(rest)/10))
+		jitter := 1 + rand.Float64()/10
+		_ = consulapi.Rest(ctx, stretched(least, jitter), stretched(rest, jitter), ResolveNow(ctx)) // the loop asks ctx itself
 	}
 }
+
+func stretched(d time.Duration, by float64) time.Duration { return time.Duration(float64(d) * by) }
 
 func (d DNS) zone() string {
 	domain := strings.ToLower(strings.Trim(d.Domain, "."))

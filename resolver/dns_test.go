@@ -86,8 +86,13 @@ func (s *dnsServer) answerBy(f func(network string, q dnsmessage.Message) []dnsm
 // start watches in the background until the bubble's test function ends.
 func (s *dnsServer) start(t *testing.T, d DNS, target Target) *published {
 	t.Helper()
+	return s.startIn(context.Background(), t, d, target)
+}
+
+func (s *dnsServer) startIn(ctx context.Context, t *testing.T, d DNS, target Target) *published {
+	t.Helper()
 	p := &published{}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { d.watch(ctx, target, p.publish, s.dial) })
 	t.Cleanup(func() { cancel(); wg.Wait(); s.serving.Wait() })
@@ -287,6 +292,39 @@ func TestDNSAsksAtMostOnceASecond(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A long TTL does not keep away who is asked to read anew, and who asks all the time gets no more than the pace.
+func TestDNSAsksAnewOnRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &dnsServer{answer: func(_ string, q dnsmessage.Message) []dnsmessage.Message { return one(records(q, 2, 300)) }}
+		asked := make(chan struct{}, 1)
+		s.startIn(WithResolveNow(t.Context(), asked), t, DNS{MinTTL: 5 * time.Second}, pay)
+		queries := func() int {
+			synctest.Wait()
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return len(s.at)
+		}
+		time.Sleep(250 * time.Second)
+		if n := queries(); n != 1 {
+			t.Fatalf("%d queries within the TTL", n)
+		}
+		asked <- struct{}{}
+		if n := queries(); n != 2 {
+			t.Errorf("%d queries after one was asked for; want 2", n)
+		}
+		for range 1000 {
+			select {
+			case asked <- struct{}{}:
+			default:
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if n := queries(); n < 2+100/6 || n > 2+100/5 {
+			t.Errorf("%d queries more in 100 s of asking; want one in 5 s, and up to a tenth", n-2)
+		}
+	})
 }
 
 func TestDNSKeepsWhatFailedReadsDoNotName(t *testing.T) {

@@ -184,12 +184,22 @@ func TestConsulTellsRebirth(t *testing.T) {
 	})
 }
 
+// onRequest is a resolver that can be asked to read anew.
+type onRequest struct {
+	resolver.Resolver
+	asked chan struct{}
+}
+
+func (r onRequest) Watch(ctx context.Context, t resolver.Target, publish func(resolver.Snapshot, error)) {
+	r.Resolver.Watch(resolver.WithResolveNow(ctx, r.asked), t, publish)
+}
+
 func TestConsulExecutesPreparedQueries(t *testing.T) {
 	agent := consultest.Start(t)
 	name := consultest.Name(t, "pay")
 	agent.Register(t, service(name, "a", 8001))
 	answer := agent.Do(t, http.MethodPost, "/v1/query", map[string]any{
-		"Name": name + "-query", "Service": map[string]any{"Service": name}, "DNS": map[string]any{"TTL": "1s"},
+		"Name": name + "-query", "Service": map[string]any{"Service": name}, "DNS": map[string]any{"TTL": "1h"},
 	})
 	var created struct{ ID string }
 	if err := json.Unmarshal(answer, &created); err != nil {
@@ -197,7 +207,12 @@ func TestConsulExecutesPreparedQueries(t *testing.T) {
 	}
 	t.Cleanup(func() { agent.Do(t, http.MethodDelete, "/v1/query/"+created.ID, nil) })
 	consul := resolver.Consul{Agent: agent.Agent()}
-	startWatch(t, consul, resolver.Target{Service: name + "-query", Query: true}).until(t, states(name, "a:passing"))
+	asked := make(chan struct{}, 1)
+	w := startWatch(t, onRequest{consul, asked}, resolver.Target{Service: name + "-query", Query: true})
+	w.until(t, states(name, "a:passing"))
+	agent.Register(t, service(name, "b", 8002))
+	asked <- struct{}{}
+	w.until(t, states(name, "a:passing b:passing"))
 	none := startWatch(t, consul, resolver.Target{Service: name + "-none", Query: true})
 	consultest.Until(t, "an error about the query", func() bool { return none.lastError() != nil })
 	if text := none.lastError().Error(); !strings.Contains(text, name+"-none") || !strings.Contains(text, "404") {

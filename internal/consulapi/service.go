@@ -21,6 +21,8 @@ type ServiceQuery struct {
 	Filter     string // "" none
 	Prepared   bool   // polled, never blocking
 	Mode       Mode   // of the watch's own reads; confirming ones are consistent
+
+	Asked <-chan struct{} // a value asks for the next poll before its time; nil: none will
 }
 
 const (
@@ -100,7 +102,7 @@ func (w *serviceWatch) turn(ctx context.Context, t *Turn) error {
 	w.recheck = doubtful && w.believed != nil && !w.recheck && w.lost(got.entries) > 0
 	w.believed = identities(got.entries)
 	if w.query.Prepared {
-		t.Rest(max(minPoll, got.ttl))
+		t.Rest(minPoll, got.ttl, w.query.Asked)
 	}
 	return nil
 }

@@ -16,9 +16,15 @@ const slack = 10 * time.Second
 type Turn struct {
 	client *Client
 	watch  *watch
-	rest   time.Duration
+	rest   rest
 	wait   time.Duration // of a blocking query; 0: the settings'
 	bad    error         // the index of a good answer was none
+}
+
+// rest is how long a watch pauses.
+type rest struct {
+	least, usual time.Duration
+	asked        <-chan struct{}
 }
 
 // watch is the state of one loop.
@@ -46,18 +52,20 @@ func (c *Client) Watch(ctx context.Context, step func(context.Context, *Turn) er
 		}
 		if err != nil {
 			failed(err)
-			pause = max(pause, w.pace.failed(KindOf(err), rand.Float64()))
+			pause.least = max(pause.least, w.pace.failed(KindOf(err), rand.Float64()))
 		} else {
 			w.pace.succeeded()
 		}
-		if sleep(ctx, pause) != nil {
+		if Rest(ctx, pause.least, pause.usual, pause.asked) != nil {
 			return
 		}
 	}
 }
 
-// Rest makes the next turn begin after d, for what cannot block.
-func (t *Turn) Rest(d time.Duration) { t.rest = d }
+// Rest makes the next turn begin as the function of that name has it, for what cannot block.
+func (t *Turn) Rest(least, usual time.Duration, asked <-chan struct{}) {
+	t.rest = rest{least, usual, asked}
+}
 
 // LimitWait makes Next block no longer than d.
 func (t *Turn) LimitWait(d time.Duration) { t.wait = d }
@@ -170,4 +178,19 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// Rest waits for usual, or until a value comes from asked, but at least for least; and never longer than ctx lasts.
+func Rest(ctx context.Context, least, usual time.Duration, asked <-chan struct{}) error {
+	if err := sleep(ctx, least); err != nil || usual <= least {
+		return err
+	}
+	timer := time.NewTimer(usual - least)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-asked:
+	case <-ctx.Done():
+	}
+	return ctx.Err()
 }

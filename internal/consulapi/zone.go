@@ -33,7 +33,7 @@ func (c *Client) FindZone(ctx context.Context, failed func(error)) (zone string)
 			return err
 		})
 		if k := KindOf(err); k == Denied || k == Refused {
-			t.Rest(denialRest)
+			t.Rest(denialRest, 0, nil)
 		}
 		if err != nil {
 			return err

@@ -20,15 +20,16 @@ const FirstWait = 3 * time.Second
 
 // Env is what an Upstream needs of its owner.
 type Env struct {
-	Go        func(f func(context.Context)) bool        // runs f in the background until the owner closes; false: it has
-	Context   context.Context                           // ends when the owner closes
-	Hooks     *Hooks                                    // nil: nobody listens
-	Told      func(e *health.Endpoint, c health.Change) // hears what health did
-	Refused   func(e *health.Endpoint)                  // hears refused connections
-	Zone      func() string                             // the caller's own, "": not known; Located tells of a change. nil: never known
-	Mode      func(fromPolicy policy.Mode) policy.Mode  // ONEHOP_MODE; nil: the policy's own
-	Injection *Injection                                // nil: none
-	HashField string                                    // header or metadata field with the key of ring_hash; "": none
+	Go         func(f func(context.Context)) bool        // runs f in the background until the owner closes; false: it has
+	Context    context.Context                           // ends when the owner closes
+	Hooks      *Hooks                                    // nil: nobody listens
+	Told       func(e *health.Endpoint, c health.Change) // hears what health did
+	Refused    func(e *health.Endpoint)                  // hears refused connections
+	ResolveNow func()                                    // asks discovery to read anew; nil: it cannot be asked
+	Zone       func() string                             // the caller's own, "": not known; Located tells of a change. nil: never known
+	Mode       func(fromPolicy policy.Mode) policy.Mode  // ONEHOP_MODE; nil: the policy's own
+	Injection  *Injection                                // nil: none
+	HashField  string                                    // header or metadata field with the key of ring_hash; "": none
 }
 
 // Upstream is one called service as this process sees it. Calls of every protocol share it, and so its health, budget
@@ -110,6 +111,13 @@ func (u *Upstream) steer() {
 	u.steering.Lock()
 	defer u.steering.Unlock()
 	u.set.Configure(u.settingsOf(u.Policy()))
+}
+
+// ResolveNow asks discovery to read anew; it does so within its own pacing.
+func (u *Upstream) ResolveNow() {
+	if u.env.ResolveNow != nil {
+		u.env.ResolveNow()
+	}
 }
 
 // Located says that Env.Zone answers something new.
@@ -258,6 +266,7 @@ func (u *Upstream) failure(r Reason, err error) *Failure {
 
 // NoEndpoints is why a call that finds the set empty fails.
 func (u *Upstream) NoEndpoints() (Reason, error) {
+	u.ResolveNow()
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return NoEndpoints, errors.New(u.empty)
