@@ -24,8 +24,8 @@ const (
 // Consul reads the health API by blocking queries: all instances with all their checks, passing or not. The zero value
 // takes everything from the environment. Watches of equal Agents share one client with bounded connections.
 //
-// Prepared queries cannot block: they are executed anew when their TTL is over, at least every five seconds, and where
-// [ResolveNow] wants it once five seconds are over.
+// Prepared queries cannot block: they are executed anew when their TTL is over, sooner where [ResolveNow] wants it, and in
+// either case not before five seconds have passed.
 type Consul struct {
 	Agent         consul.Agent
 	Consistency   Consistency // "": Stale. Reads that confirm an empty or shrunken list are always consistent
