@@ -4,8 +4,10 @@ import (
 	"context"
 	"net"
 	"testing"
+	"time"
 
 	"github.com/onehop-go/onehop"
+	"github.com/onehop-go/onehop/internal/consultest"
 	"github.com/onehop-go/onehop/policy"
 	"github.com/onehop-go/onehop/resolver"
 )
@@ -13,9 +15,11 @@ import (
 // An instance whose first address is dead is called at its second, without a failed attempt: it is one endpoint.
 func TestSecondAddressOfAnInstance(t *testing.T) {
 	a := startInstance(t)
-	dead := deadAddr(t)
+	dead := consultest.Addr(t)
 	attempts := 0
-	hop := newClient(t, policy.Default(), []string{dead + "," + a.addr()}, onehop.WithObserver(onehop.Observer{
+	patient := policy.Default()
+	patient.ConnectTimeout = time.Minute // of both addresses: not one that a busy machine exceeds
+	hop := newClient(t, patient, []string{dead + "," + a.addr()}, onehop.WithObserver(onehop.Observer{
 		AttemptDone: func(_ context.Context, at onehop.Attempt) {
 			attempts++
 			if at.Outcome != onehop.OutcomeOK || at.Endpoint.Addr != dead {
@@ -50,7 +54,7 @@ func TestSecondAddressOfAnInstance(t *testing.T) {
 // One that has no address left is refused, and comes back by a dial to any of them.
 func TestAllAddressesOfAnInstanceAreDead(t *testing.T) {
 	opened, closed := make(chan string, 8), make(chan string, 8)
-	dead, later := deadAddr(t), deadAddr(t)
+	dead, later := consultest.Addr(t), consultest.Addr(t)
 	hop := newClient(t, policy.Default(), []string{dead + "," + later}, onehop.WithObserver(onehop.Observer{
 		Decided: func(_ context.Context, d onehop.Decision) {
 			switch d.Action {

@@ -119,6 +119,9 @@ func TestTheMainJob(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer hop.Close() //nolint:errcheck // checked below
+	if err := hop.Ready(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
 	c := &caller{t: t, web: httpclient.New(hop), url: "http://" + name + "/v1"}
 
 	if by := c.call(60); len(by) != 3 {
@@ -222,15 +225,24 @@ func TestServiceThatMovedIsFoundInSpiteOfItsTTL(t *testing.T) {
 }
 
 func TestWithoutConsulAndCacheTheErrorNamesConsul(t *testing.T) {
-	agent := deadAddr(t)
-	hop, err := onehop.New(onehop.WithConsul(consulAt(agent)), onehop.WithCacheDir(""), onehop.WithLogger(slog.New(slog.DiscardHandler)))
+	agent := consultest.Addr(t)
+	failed := make(chan struct{})
+	tell := sync.OnceFunc(func() { close(failed) })
+	hop, err := onehop.New(onehop.WithConsul(consulAt(agent)), onehop.WithCacheDir(""), onehop.WithLogger(slog.New(slog.DiscardHandler)),
+		onehop.WithObserver(onehop.Observer{Resolved: func(_ context.Context, _ resolver.Target, _ resolver.Snapshot, err error) {
+			if err != nil {
+				tell()
+			}
+		}}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer hop.Close() //nolint:errcheck // nothing in flight
+	u := hop.Upstream("pay")
+	<-failed
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	_, err = onehop.Do(ctx, hop.Upstream("pay"), asking)
+	_, err = onehop.Do(ctx, u, asking)
 	if onehop.ReasonOf(err) != onehop.ReasonUnresolved || !contains(err, agent) || !contains(err, "pay") {
 		t.Errorf("got %v; want unresolved, with the service and %s", err, agent)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/onehop-go/onehop"
+	"github.com/onehop-go/onehop/internal/consultest"
 	"github.com/onehop-go/onehop/policy"
 	"github.com/onehop-go/onehop/resolver"
 )
@@ -32,7 +33,7 @@ func TestDoAnswersFromAnInstance(t *testing.T) {
 // What was never sent moves on, whatever the call: no attempt of it was on the wire.
 func TestDoMovesOnFromADeadInstance(t *testing.T) {
 	live := startInstance(t)
-	hop := newClient(t, policy.Default(), []string{deadAddr(t), live.addr(), deadAddr(t)})
+	hop := newClient(t, policy.Default(), []string{consultest.Addr(t), live.addr(), consultest.Addr(t)})
 	for range 30 {
 		if _, err := onehop.Do(t.Context(), hop.Upstream("pay"), asking, onehop.NoRetry()); err != nil {
 			t.Fatal(err)
@@ -44,7 +45,7 @@ func TestDoMovesOnFromADeadInstance(t *testing.T) {
 }
 
 func TestDoNamesEveryAttempt(t *testing.T) {
-	dead := []string{deadAddr(t), deadAddr(t)}
+	dead := []string{consultest.Addr(t), consultest.Addr(t)}
 	hop := newClient(t, policy.Default(), dead)
 	_, err := onehop.Do(t.Context(), hop.Upstream("pay"), asking)
 	var e *onehop.Error

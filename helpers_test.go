@@ -83,17 +83,6 @@ func (i *instance) kill() {
 	}
 }
 
-// deadAddr is an address nobody listens on.
-func deadAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close() //nolint:errcheck // never used
-	return l.Addr().String()
-}
-
 // newClient is a client of service "pay" at addrs, with policy p.
 func newClient(t *testing.T, p policy.Policy, addrs []string, opts ...onehop.Option) *onehop.Client {
 	t.Helper()
@@ -116,7 +105,7 @@ func newClient(t *testing.T, p policy.Policy, addrs []string, opts ...onehop.Opt
 
 // ask sends one line over a fresh connection and returns the answer.
 func ask(addr string) (string, error) {
-	conn, err := net.DialTimeout("tcp", addr, time.Second)
+	conn, err := net.DialTimeout("tcp", addr, 30*time.Second)
 	if err != nil {
 		return "", err
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/onehop-go/onehop"
+	"github.com/onehop-go/onehop/internal/consultest"
 	"github.com/onehop-go/onehop/policy"
 )
 
@@ -28,7 +29,7 @@ func TestModesTellOfBreakers(t *testing.T) {
 			p := policy.Default()
 			p.Mode = row.mode
 			p.LoadBalancing.Algorithm = policy.RoundRobin // which would come by again
-			live, dead := startInstance(t), deadAddr(t)
+			live, dead := startInstance(t), consultest.Addr(t)
 			hop := newClient(t, p, []string{live.addr(), dead}, onehop.WithObserver(o))
 			failed := 0
 			for range 200 {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -140,27 +141,29 @@ func TestEndpointsWithSeveralAddresses(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			n := lay(t, row.network...)
-			client, _ := clientOver(t, n, row.endpoints...)
-			// A connection is ready when it is: calls are counted once all that can be are.
-			counted, warm := map[string]int{}, map[string]bool{}
-			want := strings.Count(row.share, ",") + 1
-			for i := 0; len(warm) < want || !tried(n, row.dials); i++ {
-				warm[who(t, client, fmt.Sprint("warm", i))] = true
-			}
-			for i := range 20 {
-				counted[who(t, client, fmt.Sprint(i))]++
-			}
-			var share []string
-			for _, name := range slices.Sorted(maps.Keys(counted)) {
-				share = append(share, fmt.Sprint(name, " ", counted[name]))
-			}
-			if got := strings.Join(share, ", "); got != row.share {
-				t.Errorf("calls: %s; want %s", got, row.share)
-			}
-			if got := n.dials(); len(row.endpoints) == 1 && strings.Join(got, " ") != row.dials || len(got) != len(strings.Fields(row.dials)) {
-				t.Errorf("dialled %q; want %s", got, row.dials)
-			}
+			synctest.Test(t, func(t *testing.T) { // no stall of the machine is a backoff that is over
+				n := lay(t, row.network...)
+				client, _ := clientOver(t, n, row.endpoints...)
+				// A connection is ready when it is: calls are counted once all that can be are.
+				counted, warm := map[string]int{}, map[string]bool{}
+				want := strings.Count(row.share, ",") + 1
+				for i := 0; len(warm) < want || !tried(n, row.dials); i++ {
+					warm[who(t, client, fmt.Sprint("warm", i))] = true
+				}
+				for i := range 20 {
+					counted[who(t, client, fmt.Sprint(i))]++
+				}
+				var share []string
+				for _, name := range slices.Sorted(maps.Keys(counted)) {
+					share = append(share, fmt.Sprint(name, " ", counted[name]))
+				}
+				if got := strings.Join(share, ", "); got != row.share {
+					t.Errorf("calls: %s; want %s", got, row.share)
+				}
+				if got := n.dials(); len(row.endpoints) == 1 && strings.Join(got, " ") != row.dials || len(got) != len(strings.Fields(row.dials)) {
+					t.Errorf("dialled %q; want %s", got, row.dials)
+				}
+			})
 		})
 	}
 }

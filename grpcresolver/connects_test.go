@@ -125,7 +125,7 @@ func TestConnectTimeoutCoversTheHandshake(t *testing.T) {
 	opened := make(chan string, 1)
 	hop, err := onehop.New(onehop.WithResolver(resolver.Static{"inventory": {mute.Addr().String(), s.addr}}), onehop.WithPolicies(policy.Static{"inventory": p}),
 		onehop.WithLogger(slog.New(slog.DiscardHandler)), onehop.WithObserver(onehop.Observer{Decided: func(_ context.Context, d onehop.Decision) {
-			if d.Action == "open" {
+			if d.Action == "open" && d.Endpoint.Addr == mute.Addr().String() {
 				select {
 				case opened <- d.Endpoint.Addr:
 				default:
@@ -142,14 +142,11 @@ func TestConnectTimeoutCoversTheHandshake(t *testing.T) {
 		t.Fatal(err)
 	}
 	select {
-	case addr := <-opened:
-		if addr != mute.Addr().String() {
-			t.Errorf("%s was given up", addr)
-		}
+	case <-opened:
 	case <-time.After(15 * time.Second): // below grpc-go's own limit
 		t.Fatal("the mute peer is still being connected to")
 	}
-	// By now the other connection is older than connect_timeout as well.
+	time.Sleep(2 * p.ConnectTimeout) // now the other connection is older than that as well, however late it came
 	for range 3 {
 		if err := stream.Send(&pb.StreamingOutputCallRequest{}); err != nil {
 			t.Fatal(err)

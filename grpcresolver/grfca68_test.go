@@ -142,7 +142,7 @@ func TestA68SubsetIsStable(t *testing.T) {
 
 // gRFC A68: each client draws its own subset, so that together they use all endpoints.
 func TestA68ClientsDrawTheirOwn(t *testing.T) {
-	const endpoints, size, clients = 8, 2, 40
+	const endpoints, size, clients = 8, 3, 40
 	f, addrs := startFleet(t, endpoints)
 	subsets, used := map[string]bool{}, map[string]bool{}
 	for range clients {
@@ -155,7 +155,7 @@ func TestA68ClientsDrawTheirOwn(t *testing.T) {
 		}
 		_ = conn.Close()
 	}
-	// 28 pairs: forty draws that meet fewer than five of them have a chance of less than one in 10^20.
+	// 56 triples: forty draws meet fewer than five of them once in 10^20 runs, and miss a server in one of 20 million.
 	if len(subsets) < 5 || len(used) != endpoints {
 		t.Errorf("%d clients drew %d subsets of %d servers; want many and all %d", clients, len(subsets), len(used), endpoints)
 	}

@@ -140,7 +140,7 @@ var a6 = map[string]struct {
 // gRFC A6 over grpc-go itself, which shows that a row is right, and over both modes of onehop; for unary calls and streams.
 func TestA6Retries(t *testing.T) {
 	a := &acting{}
-	s := &server{t: t, addr: "127.0.0.1:0", impl: a}
+	s := &server{t: t, impl: a}
 	s.start()
 	t.Cleanup(s.kill)
 	p := fast()
@@ -226,7 +226,7 @@ func TestA6PushbackBeyondTheLongestBackoff(t *testing.T) {
 // onehop's budget count differently; what A6 wants of both is the same.
 func TestA6Throttling(t *testing.T) {
 	a := &acting{}
-	s := &server{t: t, addr: "127.0.0.1:0", impl: a}
+	s := &server{t: t, impl: a}
 	s.start()
 	t.Cleanup(s.kill)
 	p := fast()

@@ -420,7 +420,7 @@ func transcript(t *testing.T, dial dialFunc, opts []onehop.CallOption, run scena
 
 func startInterop(t *testing.T, opts ...grpc.ServerOption) string {
 	t.Helper()
-	s := &server{t: t, addr: "127.0.0.1:0", opts: opts, impl: interopServer{}}
+	s := &server{t: t, opts: opts, impl: interopServer{}}
 	s.start()
 	t.Cleanup(s.kill)
 	return s.addr

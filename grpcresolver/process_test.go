@@ -64,7 +64,8 @@ func TestStoppedProcessIsLeft(t *testing.T) {
 	stoppedAddr, p := startProcess(t)
 	good, _ := startProcess(t)
 	quick := fast()
-	quick.AttemptTimeout = 50 * time.Millisecond
+	// The good one may be slow on a busy machine, too, and a call's last attempt has all the time that is left.
+	quick.AttemptTimeout, quick.Retry.MaxAttempts, quick.Budget.Min = 100*time.Millisecond, 5, 100
 	quick.LoadBalancing.Algorithm = policy.RoundRobin // it gets its turn whatever it looked like before
 	waited := make(chan struct{}, 1000)               // for attempts that the stopped process did not answer
 	hop, err := onehop.New(onehop.WithResolver(resolver.Static{"inventory": {stoppedAddr, good}}),

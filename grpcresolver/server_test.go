@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/onehop-go/onehop"
+	"github.com/onehop-go/onehop/internal/consultest"
 	"github.com/onehop-go/onehop/policy"
 	"github.com/onehop-go/onehop/resolver"
 )
@@ -77,7 +78,7 @@ type server struct {
 
 func startServer(t *testing.T, l *executions, opts ...grpc.ServerOption) *server {
 	t.Helper()
-	s := &server{t: t, ledger: l, opts: opts, addr: "127.0.0.1:0"}
+	s := &server{t: t, ledger: l, opts: opts}
 	s.start()
 	t.Cleanup(s.kill)
 	return s
@@ -85,13 +86,16 @@ func startServer(t *testing.T, l *executions, opts ...grpc.ServerOption) *server
 
 func (s *server) start() {
 	s.t.Helper()
+	if s.addr == "" {
+		s.addr = consultest.Addr(s.t)
+	}
 	lis, err := net.Listen("tcp", s.addr)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.addr, s.lis = lis.Addr().String(), lis
+	s.lis = lis
 	s.server = grpc.NewServer(s.opts...)
 	if s.impl == nil {
 		s.impl = s

@@ -138,20 +138,23 @@ func TestKilledServerIsLeft(t *testing.T) {
 }
 
 func TestDeadlineOfTheCaller(t *testing.T) {
-	var l executions
-	s := startServer(t, &l)
-	s.unary = func(ctx context.Context, _ string, _ int) error { <-ctx.Done(); return ctx.Err() }
-	hop, _ := hopTo(t, fast(), s.addr)
-	_, client := dial(t, hop)
-	ctx, cancel := context.WithTimeout(call(t, "late", onehop.Idempotent()), 50*time.Millisecond)
-	defer cancel()
-	_, err := client.UnaryCall(ctx, &pb.SimpleRequest{})
-	if status.Code(err) != codes.DeadlineExceeded || onehop.ReasonOf(err) != onehop.ReasonDeadline || !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got %v", err)
-	}
-	if l.of("late") != 1 {
-		t.Errorf("executed %d times", l.of("late"))
-	}
+	synctest.Test(t, func(t *testing.T) {
+		var l executions
+		unary := func(ctx context.Context, _ string, _ int) error { <-ctx.Done(); return ctx.Err() }
+		n := lay(t)
+		n.add(t, "10.0.0.1:80", &server{ledger: &l, unary: unary})
+		hop, _ := hopTo(t, fast(), "10.0.0.1:80")
+		_, client := dial(t, hop, grpc.WithContextDialer(n.dial))
+		ctx, cancel := context.WithTimeout(call(t, "late", onehop.Idempotent()), 50*time.Millisecond)
+		defer cancel()
+		_, err := client.UnaryCall(ctx, &pb.SimpleRequest{})
+		if status.Code(err) != codes.DeadlineExceeded || onehop.ReasonOf(err) != onehop.ReasonDeadline || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		if l.of("late") != 1 {
+			t.Errorf("executed %d times", l.of("late"))
+		}
+	})
 }
 
 func TestCancelOfTheCaller(t *testing.T) {
@@ -168,25 +171,28 @@ func TestCancelOfTheCaller(t *testing.T) {
 }
 
 func TestAttemptTimeoutMovesOn(t *testing.T) {
-	var l executions
-	s := startServer(t, &l)
-	s.unary = func(ctx context.Context, _ string, n int) error {
-		if n == 1 {
-			<-ctx.Done()
-			return ctx.Err()
+	synctest.Test(t, func(t *testing.T) {
+		var l executions
+		unary := func(ctx context.Context, _ string, n int) error {
+			if n == 1 {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return nil
 		}
-		return nil
-	}
-	p := fast()
-	p.AttemptTimeout = 50 * time.Millisecond
-	hop, _ := hopTo(t, p, s.addr)
-	_, client := dial(t, hop)
-	if _, err := client.UnaryCall(call(t, "slow", onehop.Idempotent()), &pb.SimpleRequest{}); err != nil {
-		t.Fatal(err)
-	}
-	if l.of("slow") != 2 {
-		t.Errorf("executed %d times", l.of("slow"))
-	}
+		p := fast()
+		p.AttemptTimeout = 50 * time.Millisecond
+		n := lay(t)
+		n.add(t, "10.0.0.1:80", &server{ledger: &l, unary: unary})
+		hop, _ := hopTo(t, p, "10.0.0.1:80")
+		_, client := dial(t, hop, grpc.WithContextDialer(n.dial))
+		if _, err := client.UnaryCall(call(t, "slow", onehop.Idempotent()), &pb.SimpleRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		if l.of("slow") != 2 {
+			t.Errorf("executed %d times", l.of("slow"))
+		}
+	})
 }
 
 func TestTimeoutOfThePolicy(t *testing.T) {

@@ -2,22 +2,17 @@ package httpclient_test
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"testing"
 
 	"github.com/onehop-go/onehop/httpclient"
+	"github.com/onehop-go/onehop/internal/consultest"
 	"github.com/onehop-go/onehop/policy"
 )
 
 // An instance whose first address is dead is called at its second, a POST as well: nothing failed that the call could see.
 func TestSecondAddressOfAnInstance(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dead := l.Addr().String()
-	_ = l.Close()
+	dead := consultest.Addr(t)
 	addr := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, r.Header.Get("X-Envoy-Attempt-Count"), r.Host)
 	})

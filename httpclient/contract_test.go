@@ -1,12 +1,10 @@
 package httpclient_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -17,10 +15,12 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/onehop-go/onehop"
 	"github.com/onehop-go/onehop/httpclient"
+	"github.com/onehop-go/onehop/internal/consultest"
 	"github.com/onehop-go/onehop/policy"
 	"github.com/onehop-go/onehop/resolver"
 )
@@ -83,7 +83,7 @@ func TestBodyIsAlwaysClosed(t *testing.T) {
 	}{
 		"answered":    {newHop(t, policy.Default(), addr), "http://svc/read"},
 		"not read":    {newHop(t, policy.Default(), addr), "http://svc/"},
-		"refused":     {newHop(t, policy.Default(), closedPort(t)), "http://svc/"},
+		"refused":     {newHop(t, policy.Default(), consultest.Addr(t)), "http://svc/"},
 		"unknown":     {newHop(t, policy.Default(), addr), "http://nobody/"},
 		"nil client":  {nil, "http://svc/"},
 		"closed":      {closed, "http://svc/"},
@@ -149,7 +149,7 @@ func TestErrors(t *testing.T) {
 		"nil client": {nil, "http://svc/", onehop.ReasonInvalid, nil},
 		"closed":     {onehopClosed(t), "http://svc/", onehop.ReasonClosed, nil},
 		"no such":    {newHop(t, policy.Default(), addr), "http://nobody/", onehop.ReasonNoEndpoints, nil},
-		"refused":    {newHop(t, policy.Default(), closedPort(t)), "http://svc/", onehop.ReasonExhausted, syscall.ECONNREFUSED},
+		"refused":    {newHop(t, policy.Default(), consultest.Addr(t)), "http://svc/", onehop.ReasonExhausted, syscall.ECONNREFUSED},
 	} {
 		_, _, err := send(t.Context(), httpclient.New(row.hop), "GET", row.url, nil)
 		if onehop.ReasonOf(err) != row.reason || row.is != nil && !errors.Is(err, row.is) {
@@ -161,7 +161,7 @@ func TestErrors(t *testing.T) {
 // Hosts that are no services go through the caller's own transport, untouched.
 func TestPassThrough(t *testing.T) {
 	addr := serve(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Host) }) //nolint:errcheck // read
-	c := httpclient.New(newHop(t, policy.Default(), closedPort(t)))
+	c := httpclient.New(newHop(t, policy.Default(), consultest.Addr(t)))
 	defer c.CloseIdleConnections()
 	if _, body, err := send(t.Context(), c, "GET", "http://"+addr+"/", nil); err != nil || body != addr {
 		t.Errorf("%q %v", body, err)
@@ -223,81 +223,80 @@ func TestCookiesAndRedirects(t *testing.T) {
 
 // http.Client.Timeout of a wrapped client wins, and says that it was it.
 func TestClientTimeoutWins(t *testing.T) {
-	release := make(chan struct{})
-	addr := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/body" {
-			w.(http.Flusher).Flush() //nolint:forcetypeassert // a server's
+	synctest.Test(t, func(t *testing.T) {
+		base, stop := serveBubble(&http.Server{ErrorLog: quiet, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/body" {
+				w.(http.Flusher).Flush() //nolint:forcetypeassert // a server's
+			}
+			<-r.Context().Done()
+		})})
+		hop := hopOf(policy.Default(), "10.0.0.1:80")
+		c, err := httpclient.Wrap(&http.Client{Timeout: 30 * time.Millisecond, Transport: base}, hop)
+		if err != nil {
+			t.Fatal(err)
 		}
-		<-release
-	})
-	defer close(release)
-	c, err := httpclient.Wrap(&http.Client{Timeout: 30 * time.Millisecond}, newHop(t, policy.Default(), addr))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 20 {
-		for _, path := range []string{"/", "/body"} {
-			_, _, err := send(t.Context(), c, "GET", "http://svc"+path, nil)
-			if err == nil || !strings.Contains(err.Error(), "Client.Timeout") || !errors.Is(err, context.DeadlineExceeded) {
-				t.Fatalf("%s: %v", path, err)
+		for range 20 {
+			for _, path := range []string{"/", "/body"} {
+				_, _, err := send(t.Context(), c, "GET", "http://svc"+path, nil)
+				if err == nil || !strings.Contains(err.Error(), "Client.Timeout") || !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("%s: %v", path, err)
+				}
 			}
 		}
-	}
+		hop.Close() //nolint:errcheck // always nil
+		stop()
+	})
 }
 
 // A 101's body can be written: WebSocket libraries and httputil.ReverseProxy need it.
 func TestUpgrade(t *testing.T) {
-	echo := listenRaw(t, func(s *rawServer, c net.Conn, r *bufio.Reader) {
-		if s.next(r) == nil {
-			return
-		}
-		write(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
-		io.Copy(c, r) //nolint:errcheck // until the client hangs up
-	})
-	p := policy.Default()
-	p.Timeout, p.AttemptTimeout, p.IdleTimeout = 20*time.Millisecond, 10*time.Millisecond, 10*time.Millisecond
-	hop := newHop(t, p, echo.addr)
-	talk := func(t *testing.T, rwc io.ReadWriteCloser) {
-		t.Helper()
-		defer rwc.Close() //nolint:errcheck // hanging up
-		for range 5 {
-			write(rwc, "hello")
-			b := make([]byte, 5)
-			if _, err := io.ReadFull(rwc, b); err != nil || string(b) != "hello" {
-				t.Fatal(string(b), err)
+	synctest.Test(t, func(t *testing.T) {
+		base, stop := serveBubble(&http.Server{ErrorLog: quiet, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			c, rw, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
 			}
-			<-time.After(2 * p.IdleTimeout) // clocks stop at the 101
+			defer c.Close() //nolint:errcheck // a test's connection
+			write(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+			io.Copy(c, rw) //nolint:errcheck // until the client hangs up
+		})})
+		p := policy.Default()
+		p.Timeout, p.AttemptTimeout, p.IdleTimeout = 20*time.Millisecond, 10*time.Millisecond, 10*time.Millisecond
+		hop := hopOf(p, "10.0.0.1:80")
+		rt := httpclient.NewTransport(hop, httpclient.WithTransport(base))
+		proxy, stopProxy := serveBubble(&http.Server{ErrorLog: quiet, Handler: &httputil.ReverseProxy{Transport: rt, Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(&url.URL{Scheme: "http", Host: "svc"})
+		}}})
+		for name, rt := range map[string]http.RoundTripper{"alone": rt, "ReverseProxy": proxy} {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://svc/", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Connection", "Upgrade")
+			req.Header.Set("Upgrade", "echo")
+			resp, err := rt.RoundTrip(req)
+			if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+				t.Fatal(name, resp, err)
+			}
+			rwc, ok := resp.Body.(io.ReadWriteCloser)
+			if !ok {
+				t.Fatalf("%s: %T cannot be written", name, resp.Body)
+			}
+			for range 5 {
+				write(rwc, "hello")
+				b := make([]byte, 5)
+				if _, err := io.ReadFull(rwc, b); err != nil || string(b) != "hello" {
+					t.Error(name, string(b), err)
+				}
+				time.Sleep(2 * p.IdleTimeout) // clocks stop at the 101
+			}
+			rwc.Close() //nolint:errcheck // hanging up
 		}
-	}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://svc/", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Connection", "Upgrade")
-	req.Header.Set("Upgrade", "echo")
-	resp, err := httpclient.NewTransport(hop).RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rwc, ok := resp.Body.(io.ReadWriteCloser)
-	if !ok {
-		t.Fatalf("%T cannot be written", resp.Body)
-	}
-	talk(t, rwc)
-
-	proxy := httptest.NewServer(&httputil.ReverseProxy{Transport: httpclient.NewTransport(hop), Rewrite: func(r *httputil.ProxyRequest) {
-		r.SetURL(&url.URL{Scheme: "http", Host: "svc"})
-	}})
-	defer proxy.Close()
-	req = req.Clone(t.Context())
-	if req.URL, err = url.Parse(proxy.URL); err != nil {
-		t.Fatal(err)
-	}
-	resp, err = proxy.Client().Transport.RoundTrip(req)
-	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
-		t.Fatal(resp, err)
-	}
-	talk(t, resp.Body.(io.ReadWriteCloser)) //nolint:forcetypeassert // net/http's
+		hop.Close() //nolint:errcheck // always nil
+		stopProxy()
+		stop()
+	})
 }
 
 // The caller's own httptrace hears what it hears from net/http.

@@ -13,10 +13,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/onehop-go/onehop"
 	"github.com/onehop-go/onehop/httpclient"
+	"github.com/onehop-go/onehop/internal/consultest"
 	"github.com/onehop-go/onehop/policy"
 	"github.com/onehop-go/onehop/resolver"
 )
@@ -56,31 +58,49 @@ func TestResetOnAccept(t *testing.T) {
 
 // Headers that come byte by byte are no answer: attempt_timeout ends the attempt and another instance answers.
 func TestHeadersDrip(t *testing.T) {
-	drip := listenRaw(t, func(s *rawServer, c net.Conn, r *bufio.Reader) {
-		if s.next(r) == nil {
-			return
-		}
-		tick := time.NewTicker(5 * time.Millisecond)
-		defer tick.Stop()
-		for _, b := range []byte("HTTP/1.1 200 OK\r\nX-Drip: " + strings.Repeat("x", 1000)) {
-			if _, err := c.Write([]byte{b}); err != nil {
-				return
+	synctest.Test(t, func(t *testing.T) {
+		drip, asked := newPipeNet(), atomic.Int32{}
+		var dripping sync.WaitGroup
+		dripping.Go(func() {
+			for c, err := drip.Accept(); err == nil; c, err = drip.Accept() {
+				dripping.Go(func() {
+					if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
+						return
+					}
+					asked.Add(1)
+					write(c, "HTTP/1.1 200 OK\r\nX-Drip: ")
+					for _, err := c.Write([]byte("x")); err == nil; _, err = c.Write([]byte("x")) { // it never ends by itself
+						time.Sleep(5 * time.Millisecond)
+					}
+				})
 			}
-			<-tick.C
+		})
+		good, stop := serveBubble(&http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			io.WriteString(w, "ok") //nolint:errcheck // the client reads it
+		})})
+		base := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if addr == "10.0.0.1:80" {
+				return drip.dial(ctx, network, addr)
+			}
+			return good.DialContext(ctx, network, addr)
+		}}
+		p := policy.Default()
+		p.AttemptTimeout = 50 * time.Millisecond
+		hop := hopOf(p, "10.0.0.1:80", "10.0.0.2:80")
+		c := httpclient.New(hop, httpclient.WithTransport(base))
+		for range 20 {
+			if _, body, err := send(t.Context(), c, "GET", "http://svc/", nil); err != nil || body != "ok" {
+				t.Error(body, err)
+			}
 		}
+		if asked.Load() == 0 {
+			t.Error("the dripping server was never asked: nothing was tested")
+		}
+		hop.Close() //nolint:errcheck // always nil
+		stop()
+		drip.Close() //nolint:errcheck // always nil
+		dripping.Wait()
 	})
-	good := goodServer(t)
-	p := policy.Default()
-	p.AttemptTimeout = 50 * time.Millisecond
-	c := httpclient.New(newHop(t, p, drip.addr, good.addr))
-	for range 20 {
-		if _, body, err := send(t.Context(), c, "GET", "http://svc/", nil); err != nil || body != "ok" {
-			t.Fatal(body, err)
-		}
-	}
-	if drip.requests.total() == 0 {
-		t.Error("the dripping server was never asked: nothing was tested")
-	}
 }
 
 // When every answer is a 503, the budget bounds what the retries add, and the 503 is what the caller gets.
@@ -173,7 +193,7 @@ func TestBodyWithoutGetBody(t *testing.T) {
 		}
 	})
 	good := goodServer(t)
-	c := httpclient.New(newHop(t, policy.Default(), busy.addr, good.addr, closedPort(t)))
+	c := httpclient.New(newHop(t, policy.Default(), busy.addr, good.addr, consultest.Addr(t)))
 	ctx := onehop.With(t.Context(), onehop.Idempotent())
 	const calls = 30
 	for i := range calls {
@@ -194,17 +214,6 @@ func TestBodyWithoutGetBody(t *testing.T) {
 	if n := busy.requests.total() + good.requests.total(); n != calls {
 		t.Errorf("%d requests for %d calls", n, calls)
 	}
-}
-
-// closedPort is an address where connections are refused.
-func closedPort(t *testing.T) string {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close() //nolint:errcheck // closing is the point
-	return l.Addr().String()
 }
 
 // Big bodies stream both ways; nothing of them is kept.

@@ -64,6 +64,13 @@ func (w *watch) state() string {
 	return strings.Join(list, " ")
 }
 
+// endpoint is the i-th of the last snapshot.
+func (w *watch) endpoint(i int) resolver.Endpoint {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.snapshot.Endpoints[i]
+}
+
 func (w *watch) lastError() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -145,17 +152,17 @@ func TestConsulFiltersAndWeighs(t *testing.T) {
 	startWatch(t, consul, resolver.Target{Service: name, Filter: "Service.Port == 8001"}).until(t, states(name, "a:passing"))
 	startWatch(t, consul, resolver.Target{Service: strings.ToUpper(name)}).until(t, states(name, "a:passing b:passing"))
 
-	e := both.snapshot.Endpoints[0]
+	e := both.endpoint(0)
 	if e.Addr != "127.0.0.1:8001" || e.Weight != 7 || e.Zone != "z1" || e.Datacenter != agent.Datacenter || e.Node == "" ||
 		!e.Started.Equal(time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)) || !slices.Equal(e.Tags, []string{"v1"}) {
 		t.Errorf("%+v", e)
 	}
-	if second := both.snapshot.Endpoints[1]; second.Started.IsZero() || second.Weight != 1 {
+	if second := both.endpoint(1); second.Started.IsZero() || second.Weight != 1 {
 		t.Errorf("%+v", second)
 	}
 	agent.SetStatus(t, a.ID, "warning")
 	both.until(t, states(name, "a:warning b:passing"))
-	if e := both.snapshot.Endpoints[0]; e.Weight != 2 {
+	if e := both.endpoint(0); e.Weight != 2 {
 		t.Errorf("weight %d while warning, want 2", e.Weight)
 	}
 	wrong := startWatch(t, consul, resolver.Target{Service: name, Filter: "No Such == 1"})
@@ -307,7 +314,8 @@ func TestConsulBlueGreen(t *testing.T) {
 
 func TestConsulLosesItsLeader(t *testing.T) {
 	servers := consultest.StartCluster(t)
-	leader := consultest.Leader(servers)
+	var leader *consultest.Agent
+	consultest.Until(t, "a leader", func() bool { leader = consultest.Leader(servers); return leader != nil })
 	asked := servers[slices.IndexFunc(servers, func(s *consultest.Agent) bool { return s != leader })]
 	name := consultest.Name(t, "pay")
 	asked.Register(t, service(name, "a", 8001))
@@ -441,7 +449,7 @@ func TestDNSOnConsul(t *testing.T) {
 	consultest.Until(t, "30 of one tag", func() bool { return size(tagged) == 30 })
 	fixed := startWatch(t, resolver.DNS{Server: agent.DNSAddr, Port: 9}, resolver.Target{Service: name})
 	consultest.Until(t, "one address", func() bool { return size(fixed) == 1 })
-	if got := fixed.snapshot.Endpoints[0].Addr; got != "127.0.0.1:9" {
+	if got := fixed.endpoint(0).Addr; got != "127.0.0.1:9" {
 		t.Errorf("address %s", got)
 	}
 	none := startWatch(t, dns, resolver.Target{Service: name + "-none"})

@@ -43,10 +43,22 @@ func TestInstanceBehavesAsTold(t *testing.T) {
 	}
 
 	i.Behave(t, Behaviour{Mode: Hang})
-	short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
-	defer cancel()
-	if _, _, err := get(short, t, i, "c"); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("told to hang: %v", err)
+	leaving, leave := context.WithCancel(ctx)
+	defer leave()
+	hung := make(chan error, 1)
+	go func() {
+		_, _, err := get(leaving, t, i, "c")
+		hung <- err
+	}()
+	Until(t, "the call that will hang", func() bool { return i.Ledger(t).Requests == 4 })
+	select {
+	case err := <-hung:
+		t.Errorf("told to hang, and ended: %v", err)
+	case <-time.After(50 * time.Millisecond):
+		leave()
+		if err := <-hung; !errors.Is(err, context.Canceled) {
+			t.Errorf("told to hang: %v", err)
+		}
 	}
 
 	i.Behave(t, Behaviour{Mode: Reset})

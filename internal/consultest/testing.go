@@ -54,6 +54,16 @@ func Name(t TB, prefix string) string {
 	return prefix + "-" + hex.EncodeToString(b[:])
 }
 
+// Addr is an address of 127.0.0.1 that is t's until it ends: nobody else's test listens there, and whoever dials it before t
+// does, or after, is refused.
+func Addr(t TB) string {
+	t.Helper()
+	addr, release, err := FreeAddr()
+	must(t, err)
+	t.Cleanup(release)
+	return addr
+}
+
 // Do is one raw request to the HTTP API; anything but 200 fails t. A body that is no []byte or string is sent as JSON.
 func (a *Agent) Do(t TB, method, path string, body any) []byte {
 	t.Helper()
