@@ -47,7 +47,11 @@ func TestRow1ConsulDownAtStart(t *testing.T) {
 	})
 	t.Run("nothing", func(t *testing.T) {
 		t.Parallel()
-		web := webOf(t, consulHop(t, a))
+		var e eye
+		hop := consulHop(t, a, e.option())
+		hop.Upstream("pay")
+		await(t, "a dial", func() bool { n, _ := e.troubled(); return n > 0 })
+		web := webOf(t, hop)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		o := call(ctx, web, http.MethodGet, "http://pay/")
@@ -308,7 +312,7 @@ func TestRow5IndexGoesBackwards(t *testing.T) {
 		e.awaitListed(t, 3+i)
 		seen := time.Since(start)
 		figuref(t, "update %d after the restore seen after %s", i+1, seen.Round(time.Millisecond))
-		if seen > time.Second {
+		if seen > wait-wait/8 { // a query that was not woken ends with its wait
 			t.Errorf("update %d seen after %s", i+1, seen)
 		}
 	}
@@ -448,7 +452,7 @@ func TestRow71RestartedWithEqualIndex(t *testing.T) {
 	e.awaitListed(t, 3)
 	seen := time.Since(start)
 	figuref(t, "seen after %s", seen.Round(time.Millisecond))
-	if seen > 2*time.Second { // 1 s at most until the first try again, and a loaded machine
+	if seen > 10*time.Second { // 1 s at most until the first try again, and a loaded machine; a query that blocks takes minutes
 		t.Errorf("seen after %s", seen)
 	}
 	tr.stop().wantNoneFailed(t)
@@ -582,8 +586,8 @@ func TestRow72ScaledToZeroAndBack(t *testing.T) {
 	await(t, "the service is back", func() bool { return get(t, web, "http://"+name+"/").ok() })
 	back := time.Since(start)
 	figuref(t, "back after %s", back.Round(time.Millisecond))
-	if back > time.Second {
-		t.Errorf("back after %s; want 1 s", back)
+	if back > 10*time.Second { // milliseconds, and a loaded machine
+		t.Errorf("back after %s", back)
 	}
 }
 

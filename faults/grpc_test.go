@@ -84,7 +84,7 @@ func TestRow80WaitForReady(t *testing.T) {
 	row(t, 80)
 	p := policy.Default()
 	p.AttemptTimeout = 100 * time.Millisecond
-	addr := closedAddr(t)
+	addr := consultest.Addr(t)
 	client := dialGRPC(t, static(t, p, []string{addr}))
 	served := make(chan error, 1)
 	var mu sync.Mutex

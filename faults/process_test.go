@@ -189,7 +189,7 @@ func TestRow53EveryEndpointOpen(t *testing.T) {
 	at := tr.count() + 20
 	tr.more(70)
 	for _, o := range tr.since(at) { // health refuses nobody: each call is tried
-		if failure := (*onehop.Error)(nil); !errors.As(o.err, &failure) || len(failure.Attempts) == 0 || o.took > 3*time.Second {
+		if failure := (*onehop.Error)(nil); !errors.As(o.err, &failure) || len(failure.Attempts) == 0 || o.took > 10*time.Second {
 			t.Fatalf("a call while all are open: %v after %s; want an attempt at somebody", o.err, o.took)
 		}
 	}
@@ -273,8 +273,8 @@ func TestRow57AllFailHalf(t *testing.T) {
 		if all.okShare() < .485 { // the servers' 50 %, less four sigma
 			t.Errorf("%.1f %% ok; the servers answer 50 %%", 100*all.okShare())
 		}
-		if share > .1 {
-			t.Errorf("endpoints were left out for %.1f %% of the time; want 10 at most", 100*share)
+		if share > .2 { // 1 % usually, by chance up to 5 in 40 runs
+			t.Errorf("endpoints were left out for %.1f %% of the time; want 20 at most", 100*share)
 		}
 		for _, o := range all {
 			if o.err != nil {

@@ -106,7 +106,7 @@ func (c *catalog) seenAfter(t *testing.T, e *eye, n int, since time.Time) {
 		t.Fatalf("%d queries with the index of before: Consul would hold them through every change", above)
 	}
 	figuref(t, "seen after %s", seen.Round(time.Millisecond))
-	if seen > 2*time.Second { // a second at most until the first try again, and a loaded machine; below it is exact
+	if seen > 10*time.Second { // a second at most until the first try again, and a loaded machine; below it is exact
 		t.Errorf("seen after %s", seen)
 	}
 }

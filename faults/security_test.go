@@ -41,11 +41,13 @@ func TestConsulRedirectIsNotFollowed(t *testing.T) {
 			http.Redirect(w, r, to, code)
 		})
 		hop := newHop(t, onehop.WithConsul(consul.Agent{Address: f.addr, Token: "canary"}))
+		up := hop.Upstream("pay")
+		await(t, "a request", func() bool { return f.asked() > 0 })
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		_, err := onehop.Do(ctx, hop.Upstream("pay"), nothing)
+		_, err := onehop.Do(ctx, up, nothing)
 		cancel()
-		if err == nil || f.asked() == 0 {
-			t.Errorf("%d: %v after %d requests", code, err, f.asked())
+		if err == nil {
+			t.Errorf("%d: a redirect was followed", code)
 		}
 	}
 	if n := thief.asked() + int(followed.Load()); n != 0 {
@@ -145,14 +147,13 @@ func TestCanaryIsNeverSeen(t *testing.T) {
 		a := consul.Agent{Address: f.addr, Token: token}
 		logs := &logs{}
 		hop := newHop(t, onehop.WithConsul(a), onehop.WithLogger(logs.logger()), w.option(), onehop.WithCacheDir(t.TempDir()))
+		up := hop.Upstream("pay")
+		await(t, "a request", func() bool { return f.asked() > 0 })
 		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
-		_, err := onehop.Do(ctx, hop.Upstream("pay"), func(context.Context, resolver.Endpoint) (int, error) { return 0, http.ErrHandlerTimeout })
+		_, err := onehop.Do(ctx, up, func(context.Context, resolver.Endpoint) (int, error) { return 0, http.ErrHandlerTimeout })
 		ready := hop.Ready(ctx, "pay")
 		cancel()
 		w.say(name, a, &a, err, ready, logs.String())
-		if f.asked() == 0 {
-			t.Errorf("%s: nobody was asked", name)
-		}
 	}
 	_, err := onehop.New(onehop.WithConsul(consul.Agent{Address: "no address at all", Token: token + "\n"}))
 	w.say(err)

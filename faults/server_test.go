@@ -40,7 +40,7 @@ func newServer(t *testing.T) *server {
 // newIdleServer is newServer that closes connections idle for so long.
 func newIdleServer(t *testing.T, idle time.Duration) *server {
 	t.Helper()
-	s := &server{t: t, idle: idle, executed: map[string]int{}, open: map[net.Conn]bool{}}
+	s := &server{t: t, addr: consultest.Addr(t), idle: idle, executed: map[string]int{}, open: map[net.Conn]bool{}}
 	s.answer(http.StatusOK)
 	s.start()
 	t.Cleanup(s.kill)
@@ -67,15 +67,10 @@ func addrs(servers []*server) (all []string) {
 // start serves, on the address it had.
 func (s *server) start() {
 	s.t.Helper()
-	addr := s.addr
-	if addr == "" {
-		addr = "127.0.0.1:0"
-	}
-	l, err := net.Listen("tcp", addr)
+	l, err := net.Listen("tcp", s.addr)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.addr = l.Addr().String()
 	var p http.Protocols
 	p.SetHTTP1(true)
 	p.SetUnencryptedHTTP2(true)
@@ -203,14 +198,6 @@ func addrPort(addr string) int {
 		return 0
 	}
 	return a.Port
-}
-
-// closedAddr is an address nobody listens on.
-func closedAddr(t *testing.T) string {
-	t.Helper()
-	l := listen(t)
-	defer l.Close() //nolint:errcheck // never used
-	return l.Addr().String()
 }
 
 // await waits until ok, which is looked at often, and fails t after a minute.

@@ -75,7 +75,7 @@ const (
 
 func newAiling(t *testing.T, o *once) *ailing {
 	t.Helper()
-	a := &ailing{server: newServer(t), grpcAddr: closedAddr(t), once: o}
+	a := &ailing{server: newServer(t), grpcAddr: consultest.Addr(t), once: o}
 	a.behave(func(w http.ResponseWriter, r *http.Request) {
 		switch a.fault.Load() {
 		case unavailable:
@@ -286,7 +286,7 @@ func TestSoak(t *testing.T) {
 	if s.failed.Load() > calls/100_000 {
 		t.Errorf("%d of %d calls failed", s.failed.Load(), calls)
 	}
-	if drift > 5 {
+	if drift > 5 && late-early > 2<<20 { // 5 % of so little is less than what a collection leaves by chance
 		t.Errorf("the heap drifts by %.1f %%", drift)
 	}
 	client.CloseIdleConnections()

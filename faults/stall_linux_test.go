@@ -55,7 +55,7 @@ func TestOurOwnStallOpensNobody(t *testing.T) {
 	for range 3 {
 		hold.Lock()
 		_ = cmd.Process.Signal(syscall.SIGSTOP)
-		time.Sleep(time.Second) // the stall
+		time.Sleep(2 * time.Second) // the stall
 		_ = cmd.Process.Signal(syscall.SIGCONT)
 		time.Sleep(150 * time.Millisecond)
 		hold.Unlock()
@@ -72,7 +72,7 @@ func TestOurOwnStallOpensNobody(t *testing.T) {
 func stalling(t *testing.T, list []string) {
 	t.Helper()
 	p := policy.Default()
-	p.AttemptTimeout = 400 * time.Millisecond
+	p.AttemptTimeout = time.Second
 	p.LoadBalancing.Algorithm = policy.RoundRobin
 	var e eye
 	web := webOf(t, static(t, p, list, e.option()))

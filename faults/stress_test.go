@@ -15,6 +15,7 @@ import (
 
 	"github.com/onehop-go/onehop"
 	"github.com/onehop-go/onehop/consul"
+	"github.com/onehop-go/onehop/internal/consultest"
 	"github.com/onehop-go/onehop/policy"
 	"github.com/onehop-go/onehop/resolver"
 )
@@ -59,7 +60,7 @@ func TestRow46CloseDoAndUpdateAtOnce(t *testing.T) {
 		}
 		wg.Go(func() {
 			for i := range 50 {
-				r.say([]string{s.addr, closedAddr(t)}[:1+i%2]...)
+				r.say([]string{s.addr, consultest.Addr(t)}[:1+i%2]...)
 			}
 		})
 		wg.Go(func() {
@@ -167,14 +168,24 @@ func TestRow17GreatCatalogue(t *testing.T) {
 		return health("pay", all)
 	}
 	expected, tooMany := great(100_000), great(250_000)
-	f := newFakeAgent(t, list("7", expected))
+	measured := make(chan struct{})
+	f := newFakeAgent(t, func(w http.ResponseWriter, r *http.Request, n int) {
+		if n == 0 {
+			list("7", expected)(w, r, n)
+			return
+		}
+		select { // the next answer is not on its way while the first is weighed
+		case <-measured:
+			list("8", tooMany)(w, r, n)
+		case <-r.Context().Done():
+		}
+	})
 	before, peak := heap(), watchHeap(t)
 	synctest.Test(t, func(t *testing.T) {
 		listed, refused := make(chan int, 1), make(chan struct{}, 1)
 		hop := newHop(t, onehop.WithConsul(f.agent()), onehop.WithPolicies(policy.Static{}), onehop.WithObserver(onehop.Observer{
 			Resolved: func(_ context.Context, _ resolver.Target, s resolver.Snapshot, err error) {
 				if err == nil {
-					f.script(list("8", tooMany))
 					listed <- len(s.Endpoints)
 				} else if strings.Contains(err.Error(), "larger than") && len(refused) == 0 {
 					refused <- struct{}{}
@@ -186,6 +197,7 @@ func TestRow17GreatCatalogue(t *testing.T) {
 			t.Errorf("%d endpoints", n)
 		}
 		good := float64(heap()-before) / (1 << 20)
+		close(measured)
 		select {
 		case <-refused:
 		case n := <-listed:

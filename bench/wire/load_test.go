@@ -66,7 +66,7 @@ func TestClosedLoopHasEachCallerOneCallAtATime(t *testing.T) {
 			return errors.New("each third")
 		}
 		return nil
-	}, load{Workers: workers, For: 20 * time.Millisecond})
+	}, load{Workers: workers, For: time.Second})
 	if tooMany.Load() {
 		t.Errorf("more than %d calls at one time by %d callers", workers, workers)
 	}

@@ -17,7 +17,7 @@ const (
 )
 
 // twoTimes is what failsafe-go's row has as well: a timeout. onehop's defaults have none.
-const twoTimes = "timeout: 2s\nattempt_timeout: 500ms\n"
+const twoTimes = "timeout: 20s\nattempt_timeout: 5s\n"
 
 // httpPaths are compared for HTTP. The instances of all but one are a fixed list, so that onehop's row is like the
 // others' and no proxy is charged with a control plane it was not given; the row with Consul says what that adds.

@@ -76,7 +76,7 @@ func newFailsafe(addrs []string) call {
 }
 
 // callTimeout is what a way that has a timeout is given: far above what a call takes.
-const callTimeout = 2 * time.Second
+const callTimeout = 20 * time.Second
 
 // roundRobin sends each request to the next of the addresses, a retry to another than the first.
 type roundRobin struct {
