@@ -49,17 +49,17 @@ func (w *world) tell(d time.Duration, capacities ...float64) {
 	}
 }
 
-// wantShares draws many times and compares the shares, in hundredths; where they are drawn at random, 1.5 is six sigma.
+// wantShares draws many times and compares the shares, in hundredths; where they are drawn at random, one is six sigma.
 func (w *world) wantShares(want ...int) {
 	w.t.Helper()
-	const draws = 40000
+	const draws = 90000
 	got := map[*Endpoint]int{}
 	for range draws {
 		e, _ := w.Pick(Now(), w.View(), Want{})
 		got[e]++
 	}
 	for i, share := range want {
-		if g := 100 * float64(got[w.e(i)]) / draws; math.Abs(g-float64(share)) > 1.5 {
+		if g := 100 * float64(got[w.e(i)]) / draws; math.Abs(g-float64(share)) > 1 {
 			w.t.Errorf("%s has %.1f %% of the calls, want %d", w.e(i).Addr(), g, share)
 		}
 	}
