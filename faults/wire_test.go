@@ -362,25 +362,25 @@ func TestRow65IdleClosedUnderPOST(t *testing.T) {
 		t.Cleanup(c.CloseIdleConnections)
 		return c, "http://" + s.addr + "/"
 	}
-	// lose sends n POSTs by each of some ways, in turns, so that what disturbs one disturbs the others.
+	// lose sends n POSTs by each of some ways, beside each other: what disturbs one disturbs all.
 	lose := func(wait func(), ways ...func(*server) (*http.Client, string)) (lost []int, twice int) {
 		lost = make([]int, len(ways))
 		var servers []*server
-		var posts []func() bool
-		for _, by := range ways {
+		var wg sync.WaitGroup
+		for i, by := range ways {
 			s := newIdleServer(t, idle)
 			web, url := by(s)
 			servers = append(servers, s)
-			posts = append(posts, func() bool { return call(t.Context(), web, http.MethodPost, url).ok() })
-		}
-		for range n {
-			for i, post := range posts {
-				if !post() {
-					lost[i]++
+			wg.Go(func() {
+				for range n {
+					if o := call(t.Context(), web, http.MethodPost, url); !o.ok() {
+						lost[i]++
+					}
+					wait()
 				}
-			}
-			wait()
+			})
 		}
+		wg.Wait()
 		return lost, doubles(executions(servers))
 	}
 	both, twice := lose(func() { time.Sleep(idle) }, ours, plain)
@@ -395,7 +395,7 @@ func TestRow65IdleClosedUnderPOST(t *testing.T) {
 	if twice+again != 0 {
 		t.Errorf("%d POSTs were executed twice", twice+again)
 	}
-	if lost > theirs+n/4 {
+	if lost > theirs+n/4+25 { // seven sigma of a hundred
 		t.Errorf("%d of %d POSTs were lost, net/http alone lost %d", lost, n, theirs)
 	}
 	if seen != 0 {
