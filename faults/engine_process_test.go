@@ -59,8 +59,7 @@ func TestRow60OneProcessFailsFast(t *testing.T) {
 }
 
 // One of ten takes 100 ms longer for 30 % of its calls; in the short form, whose machine has more to do, 400 ms for all of
-// them. Ten more that are well, and are called in the same moments, say
-// what the machine makes of 20 ms.
+// them. Ten more that are well, and are called in the same moments, say what the machine makes of 20 ms.
 func TestRow32OneSlowProcess(t *testing.T) {
 	if !long() {
 		t.Parallel() // else its times are told, and no other row may run beside it
@@ -70,8 +69,9 @@ func TestRow32OneSlowProcess(t *testing.T) {
 	const usual = 20 * time.Millisecond
 	instances, list := processes(t, 10, consultest.Behaviour{Delay: usual})
 	_, well := processes(t, 10, consultest.Behaviour{Delay: usual})
-	slow := consultest.Behaviour{Delay: usual + 400*time.Millisecond}
+	calls, slow := 1500, consultest.Behaviour{Delay: usual + 400*time.Millisecond}
 	if long() {
+		calls = 4500 // a call in a hundred waits for its hedge or not by a few: so that p99 is no matter of chance
 		slow = consultest.Behaviour{Delay: usual + 100*time.Millisecond, Share: .3, Well: usual}
 	}
 	instances[0].Behave(t, slow)
@@ -79,10 +79,6 @@ func TestRow32OneSlowProcess(t *testing.T) {
 	roundRobin, hedged := policy.Default(), policy.Default()
 	roundRobin.LoadBalancing.Algorithm = policy.RoundRobin
 	hedged.Hedge = .05
-	calls := 1500
-	if long() {
-		calls = 4500 // a call in a hundred waits for its hedge or not by a few: so that p99 is no matter of chance
-	}
 	var traffics []*traffic
 	var eyes [4]eye
 	for i, of := range []struct {
