@@ -48,7 +48,17 @@ func (d *datacenter) name() string {
 	return d.seen
 }
 
+// ask wants its watch to read anew, where it only polls.
+func (d *datacenter) ask() {
+	select {
+	case d.asked <- struct{}{}:
+	default: // it has been asked
+	}
+}
+
+// refused is the word of a refused connection. Who refuses may have moved.
 func (d *datacenter) refused(now time.Time, e *health.Endpoint) bool {
+	d.ask()
 	return d.members.Refused(now, membership.KeyOf(*e.Info()))
 }
 

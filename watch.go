@@ -88,21 +88,17 @@ func (w *watched) resolved(d *datacenter, snap resolver.Snapshot, err error) {
 	tellResolved(w.client.ctx, w.client.observers, d.target, snap, err)
 }
 
-// resolveNow asks discovery to read anew, where it only polls.
+// resolveNow asks discovery to read anew.
 func (w *watched) resolveNow() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, d := range w.places {
-		select {
-		case d.asked <- struct{}{}:
-		default: // it has been asked
-		}
+		d.ask()
 	}
 }
 
-// refused tells membership of a refused connection: a held endpoint leaves at its first. Who refuses may have moved.
+// refused tells membership of a refused connection: a held endpoint leaves at its first.
 func (w *watched) refused(e *health.Endpoint) {
-	w.resolveNow()
 	w.apply(func(now time.Time) bool { return w.any(func(d *datacenter) bool { return d.refused(now, e) }) })
 }
 

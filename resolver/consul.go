@@ -42,11 +42,11 @@ type Consul struct {
 // settings or a wrong target are published once as an error, and Watch returns.
 func (c Consul) Watch(ctx context.Context, t Target, publish func(Snapshot, error)) {
 	query, err := c.query(t)
-	query.Asked = ResolveNow(ctx)
 	if err != nil {
 		publish(Snapshot{}, err)
 		return
 	}
+	query.Asked = ResolveNow(ctx)
 	client, err := consulapi.Acquire(c.Agent)
 	if err != nil {
 		publish(Snapshot{}, err)

@@ -340,7 +340,7 @@ func TestDrippingAnswerIsAborted(t *testing.T) {
 					break
 				}
 				_ = http.NewResponseController(w).Flush()
-				_ = sleep(r.Context(), time.Second)
+				_ = sleep(r.Context(), time.Second, nil)
 			}
 			return true
 		})

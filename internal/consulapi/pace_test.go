@@ -108,7 +108,7 @@ func TestThousandClientsComeBackSpread(t *testing.T) {
 		up, broken := true, make(chan struct{})
 		var back []time.Time
 		step := func(ctx context.Context, turn *Turn) error {
-			if err := sleep(ctx, turn.watch.pace.take(time.Now())); err != nil {
+			if err := sleep(ctx, turn.watch.pace.take(time.Now()), nil); err != nil {
 				return err
 			}
 			mu.Lock()

@@ -104,7 +104,7 @@ func TestManyWatchesOverHTTP2ShareFewConnections(t *testing.T) {
 			t.Logf("%d watches over %d connections", watches, connections)
 			break
 		}
-		if err := sleep(ctx, time.Millisecond); err != nil {
+		if err := sleep(ctx, time.Millisecond, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -103,7 +103,7 @@ func (t *Turn) Confirm(ctx context.Context, subject string, request Request) (Me
 // read waits for the pace and a place, and sends. It tells the index it asked with.
 func (t *Turn) read(ctx context.Context, subject string, mode Mode, index uint64, request Request) (Meta, uint64, error) {
 	c := t.client
-	if err := sleep(ctx, t.watch.pace.take(time.Now())); err != nil {
+	if err := sleep(ctx, t.watch.pace.take(time.Now()), nil); err != nil {
 		return Meta{}, 0, err
 	}
 	block, leave, err := c.lanes.enter(ctx, index > 0)
@@ -165,8 +165,8 @@ func (c *Client) classify(err error, status int, subject string) error {
 	return classify(err, status, c.settings.shown, subject, c.secrets()...)
 }
 
-// sleep waits d, or until ctx ends.
-func sleep(ctx context.Context, d time.Duration) error {
+// sleep waits d, or until a value comes from asked or ctx ends.
+func sleep(ctx context.Context, d time.Duration, asked <-chan struct{}) error {
 	if d <= 0 {
 		return ctx.Err()
 	}
@@ -175,6 +175,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 	select {
 	case <-timer.C:
 		return nil
+	case <-asked:
+		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -182,15 +184,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // Rest waits for usual, or until a value comes from asked, but at least for least; and never longer than ctx lasts.
 func Rest(ctx context.Context, least, usual time.Duration, asked <-chan struct{}) error {
-	if err := sleep(ctx, least); err != nil || usual <= least {
+	if err := sleep(ctx, least, nil); err != nil {
 		return err
 	}
-	timer := time.NewTimer(usual - least)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-asked:
-	case <-ctx.Done():
-	}
-	return ctx.Err()
+	return sleep(ctx, usual-least, asked)
 }
